@@ -1,0 +1,145 @@
+"""A name in the configuration -> the part behind it. Growing nexusd is a line here.
+
+The only file that imports inside functions: a part is loaded when it is used, so `nexusd --help` loads no driver,
+SQLite loads no PostgreSQL, and HTTP answers before MCP is imported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Mapping
+
+    from nexusd.databases.cursors import CursorSigner
+    from nexusd.databases.database import Database
+    from nexusd.ddl.executor import DDLOutcome, SyncDDLExecutor
+    from nexusd.ddl.target import Target
+    from nexusd.definitions.registry import Registry
+    from nexusd.engines.engine import Engine
+    from nexusd.events import Observer
+    from nexusd.nodes.node import NodeType
+    from nexusd.runtime import Runtime
+    from nexusd.settings import DatabaseSettings, ServerSettings, Settings
+    from nexusd.supervisor.health import HealthBoard
+    from nexusd.supervisor.services import Service
+
+
+def is_sqlite(url: str) -> bool:
+    """Whether a database URL names SQLite."""
+    return url.startswith("sqlite:")
+
+
+def log_sink(settings: ServerSettings) -> Observer:
+    """The log, and the end of what libraries write to it."""
+    from nexusd.telemetry.logging import LogSink, capture_libraries
+
+    sink = LogSink(settings.log_format, settings.log_level)
+    capture_libraries(sink)
+    return sink
+
+
+def node_types(registry: Registry, signer: CursorSigner) -> Mapping[str, NodeType]:
+    """Every node type by its name."""
+    from nexusd.nodes.model_nodes import model_node_types
+
+    types: dict[str, NodeType] = {}
+    for model in registry.models.values():
+        types |= {each.name: each for each in model_node_types(model, registry.models, cursors=signer)}
+    return types
+
+
+def engine(_name: str) -> Engine:
+    """The engine that runs plans; settings know no other yet."""
+    from nexusd.engines.inline import InlineEngine
+
+    return InlineEngine()
+
+
+def ddl_executor(settings: Settings, registry: Registry, app_version: str, observe: Observer) -> SyncDDLExecutor:
+    """The executor for the database of the settings."""
+    from nexusd.ddl.executor import DDLOptions, SyncDDLExecutor
+
+    url = settings.database.ddl_url or settings.database.url
+
+    def connect() -> Target:
+        if is_sqlite(url):
+            from nexusd.ddl.sqlite import SqliteTarget
+
+            return SqliteTarget(url)
+        from nexusd.ddl.postgresql import PostgresqlTarget
+
+        return PostgresqlTarget(url)
+
+    options = DDLOptions(
+        auto_migrate=settings.database.auto_migrate,
+        wait_s=settings.database.wait_s,
+        app_version=app_version,
+    )
+    return SyncDDLExecutor(connect, registry.models, options, observe)
+
+
+def database(settings: DatabaseSettings, outcome: DDLOutcome, observe: Observer) -> Database:
+    """The database of the settings; one in memory goes on with the connection that made its tables."""
+    from nexusd.databases.database import Pooler, PoolOptions
+
+    options = PoolOptions(
+        pool_min=settings.pool_min,
+        pool_max=settings.pool_max,
+        acquire_timeout_s=settings.acquire_timeout_s,
+        statement_timeout_s=settings.statement_timeout_s,
+        pooler=Pooler(settings.pooler),
+    )
+    if is_sqlite(settings.url):
+        from nexusd.databases.sqlite import SqliteDatabase
+
+        path = settings.url.removeprefix("sqlite:///")
+        return SqliteDatabase(outcome.connection or path, options=options, observe=observe)
+    from nexusd.databases.postgresql import PostgresqlDatabase
+
+    return PostgresqlDatabase(settings.url, options=options, observe=observe)
+
+
+def http_channel(
+    runtime: Runtime, settings: Settings, sock: socket.socket, health: HealthBoard, observe: Observer
+) -> Service:
+    """The HTTP channel."""
+    from nexusd.channels.http.channel import HttpChannel
+
+    return HttpChannel(runtime, settings.http, sock, health, observe, grace_s=settings.server.grace_s)
+
+
+def mcp_channel(runtime: Runtime, settings: Settings, sock: socket.socket, version: str, observe: Observer) -> Service:
+    """The MCP channel; its import is the most expensive of all (about a second of CPU)."""
+    from nexusd.channels.http.problems import STATUS
+    from nexusd.channels.mcp.channel import McpChannel
+    from nexusd.channels.mcp.server import McpServer, security_settings
+    from nexusd.channels.mcp.tools import Tools
+
+    mcp = settings.mcp
+    server = McpServer(
+        Tools(runtime, STATUS),
+        version=version,
+        max_body_bytes=settings.http.max_body_bytes,
+        security=security_settings(mcp.host, mcp.allowed_hosts, mcp.allowed_origins),
+    )
+    return McpChannel(server, sock, settings, observe)
+
+
+def preload(settings: Settings) -> None:
+    """Import what will serve HTTP and the database; called while the schema executor waits for the database."""
+    if is_sqlite(settings.database.url):
+        pass
+    else:
+        pass
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """The fastest event loop there is for this platform."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop

@@ -1,0 +1,84 @@
+"""What all doors share: a workflow as it is shown, and an error as it is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from nexusd.errors import Code
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nexusd.engines.history import Failure
+    from nexusd.errors import NexusError
+    from nexusd.planning.plan import Plan
+
+
+class Health(Protocol):
+    """What the daemon says of itself."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether every enabled channel and the database answer."""
+
+    def checks(self) -> Mapping[str, str]:
+        """The state of each part by name."""
+
+
+def workflow_view(plan: Plan) -> dict[str, object]:
+    """W of docs/reference.md, section 6: name, description, inputs, outputs, read_only, durable, scopes."""
+    return {
+        "name": plan.name,
+        "description": plan.workflow.description,
+        "inputs": plan.inputs_schema,
+        "outputs": plan.outputs_schema,
+        "read_only": plan.read_only,
+        "durable": plan.workflow.durable,
+        "scopes": list(plan.workflow.scopes),
+    }
+
+
+def graph_view(plan: Plan) -> dict[str, object]:
+    """W with the graph as declared: `nodes` and `connections`."""
+    workflow = plan.workflow
+    nodes: dict[str, object] = {}
+    for node in workflow.nodes:
+        shown: dict[str, object] = {"type": node.type}
+        if node.params:
+            shown["params"] = node.params
+        if node.when is not None:
+            shown["when"] = node.when
+        if node.foreach is not None:
+            shown["foreach"] = node.foreach
+        if node.on_error != "fail":
+            shown["on_error"] = node.on_error
+        if node.timeout_s is not None:
+            shown["timeout_s"] = node.timeout_s
+        shown.update(node.options)
+        nodes[node.id] = shown
+    edges = [[edge.source, edge.output, edge.target, edge.input] for edge in workflow.connections]
+    return {**workflow_view(plan), "nodes": nodes, "connections": edges}
+
+
+def problem_document(error: NexusError | Failure, *, status: int, request_id: str) -> dict[str, object]:
+    """An error as a problem document (RFC 9457, section 3) with the members of docs/reference.md, section 6.
+
+    The text of an internal error is never told: it may hold anything.
+    """
+    hidden = error.code is Code.INTERNAL
+    document: dict[str, object] = {
+        "type": f"urn:nexusd:{error.code.value}",
+        "title": error.code.value.replace("_", " ").capitalize(),
+        "status": status,
+        "detail": "An unexpected error; the log has it under this request id." if hidden else error.detail,
+        "code": error.code.value,
+        "errors": []
+        if hidden
+        else [{"pointer": fault.pointer, "code": fault.code, "detail": fault.detail} for fault in error.faults],
+        "request_id": request_id,
+    }
+    if error.execution_id is not None:
+        document["execution_id"] = error.execution_id
+    if error.node is not None:
+        document["node"] = error.node
+    return document

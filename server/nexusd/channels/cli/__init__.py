@@ -1,0 +1,1 @@
+"""The command line: the operator's commands, and one command a workflow."""

@@ -1,0 +1,62 @@
+"""What a person at a terminal is told while something takes long."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Final, Self
+
+from nexusd.channels.cli.problems import say
+from nexusd.events import DatabaseWaiting
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from nexusd.events import Event
+
+_INTERVAL_S: Final = 1.0
+_CLEAR_LINE: Final = "\r\x1b[K"
+
+
+def say_waiting(event: Event) -> None:
+    """An observer that tells why a start takes long."""
+    if isinstance(event, DatabaseWaiting):
+        say(f"waiting for the database: {event.reason}")
+
+
+class Progress:
+    """Counts the seconds on standard error while its block runs, if that is a terminal; nothing in the first second."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._count, daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin to count."""
+        if sys.stderr.isatty():
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave a clean line."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _count(self) -> None:
+        started = time.monotonic()
+        shown = False
+        while not self._ended.wait(_INTERVAL_S):
+            print(
+                f"{_CLEAR_LINE}{self._what} … {time.monotonic() - started:.0f} s", end="", file=sys.stderr, flush=True
+            )
+            shown = True
+        if shown:
+            print(_CLEAR_LINE, end="", file=sys.stderr, flush=True)

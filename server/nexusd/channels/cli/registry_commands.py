@@ -1,0 +1,101 @@
+"""Commands about the registry: check, workflows, schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from nexusd import app
+from nexusd.channels.channel import graph_view, workflow_view
+from nexusd.channels.cli.inputs import kinds_of
+from nexusd.channels.cli.options import GLOBAL, OUTPUT, Argument, Arguments, Option
+from nexusd.channels.cli.output import chosen_form, print_json, print_table, printable, write
+from nexusd.channels.cli.problems import print_problems, say_problems, tell
+from nexusd.definitions.execution import new_request_id
+from nexusd.definitions.registry_schema import registry_schema
+from nexusd.documents import as_mapping, did_you_mean
+from nexusd.embedding.references import PythonDefinitions
+from nexusd.errors import ConfigurationError, WorkflowNotFound
+
+if TYPE_CHECKING:
+    from nexusd.planning.plan import Plan
+
+CHECK: Final = (
+    Option(flag="--output", text="text, json or github [default: text]", choices=("text", "json", "github")),
+    *GLOBAL,
+)
+WORKFLOWS: Final = (OUTPUT, *GLOBAL)
+WORKFLOW: Final = Argument(metavar="[NAME]", text="Show this one with its graph")
+
+
+def check(arguments: Arguments) -> int:
+    """Check settings and registry; exit 78 with every problem."""
+    form = arguments.text("--output") or "text"
+    try:
+        loaded = app.load(arguments.settings(), PythonDefinitions())
+    except ConfigurationError as error:
+        if form == "text":
+            say_problems(error)
+        else:
+            print_problems(error, form)
+        return error.exit_code
+    if form == "json":
+        print_json({"problems": []})
+    elif form == "text":
+        models, workflows = len(loaded.registry.models), len(loaded.plans)
+        write(
+            f"{loaded.settings.registry.path}: {_count(models, 'model')}, {_count(workflows, 'workflow')}, no problems"
+        )
+    return 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def workflows(arguments: Arguments) -> int:
+    """List the workflows, or show one."""
+    plans = app.load(arguments.settings(), PythonDefinitions()).plans
+    form = chosen_form(arguments.text("--output"))
+    name = arguments.word
+    if name is None:
+        views = [workflow_view(plan) for _, plan in sorted(plans.items())]
+        if form == "json":
+            print_json({"workflows": views})
+        else:
+            print_table(views, ("name", "read_only", "description"))
+        return 0
+    if name not in plans:
+        hint = did_you_mean(name, plans)
+        detail = f"there is no workflow named {name[:64]!r}{'; ' + hint if hint else ''}"
+        return tell(WorkflowNotFound(detail), arguments.text("--output"), new_request_id())
+    if form == "json":
+        print_json(graph_view(plans[name]))
+    else:
+        _describe(plans[name])
+    return 0
+
+
+def _describe(plan: Plan) -> None:
+    """One workflow for people."""
+    write(plan.name + (f": {printable(plan.workflow.description)}" if plan.workflow.description else ""))
+    properties = as_mapping(plan.inputs_schema.get("properties"))
+    rows = [
+        {
+            "input": name,
+            "type": " or ".join(sorted(kinds_of(as_mapping(schema)))) or "any",
+            "required": name in plan.inputs.required,
+            "description": as_mapping(schema).get("description"),
+        }
+        for name, schema in properties.items()
+    ]
+    if rows:
+        write("")
+        print_table(rows, ("input", "type", "required", "description"))
+    write("")
+    print_table([{"node": node.id, "type": node.type} for node in plan.workflow.nodes], ("node", "type"))
+
+
+def schema(_arguments: Arguments) -> int:
+    """Print the registry's JSON Schema, for editors."""
+    print_json(registry_schema())
+    return 0

@@ -1,0 +1,1 @@
+"""The HTTP door: routes, problem documents, the OpenAPI description."""

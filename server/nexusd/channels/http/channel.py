@@ -1,0 +1,74 @@
+"""The HTTP channel: one service that serves the door on its own port."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from nexusd.channels.connection import Limits
+from nexusd.channels.http.admission import Admission
+from nexusd.channels.http.documents import Documents
+from nexusd.channels.http.door import HttpDoor
+from nexusd.channels.http.execute import ExecuteHandler
+from nexusd.channels.http.executions import Executions
+from nexusd.channels.http.router import Router
+from nexusd.channels.http.routes import HealthRoutes, Workflows
+from nexusd.channels.listener import Listener
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from nexusd.channels.channel import Health
+    from nexusd.channels.listener import Drain
+    from nexusd.events import Observer
+    from nexusd.runtime import Runtime
+    from nexusd.settings import HttpSettings
+
+
+class HttpChannel:
+    """Serves HTTP on a bound socket until it is asked to stop."""
+
+    name = "http"
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        settings: HttpSettings,
+        sock: socket.socket,
+        health: Health,
+        observe: Observer,
+        *,
+        grace_s: float,
+    ) -> None:
+        self._runtime = runtime
+        self._grace_s = grace_s
+        admission = Admission(settings.max_in_flight, settings.queue_timeout_s)
+        self._execute = ExecuteHandler(runtime, settings, admission, observe)
+        self._executions = Executions(runtime.history)
+        router = Router()
+        router.add("POST", "/workflows/{name}/execute", self._execute)
+        for routes in (Workflows(runtime), self._executions, HealthRoutes(health), Documents(runtime)):
+            routes.add_routes(router)
+        limits = Limits(
+            header_timeout_s=settings.header_timeout_s,
+            body_timeout_s=settings.body_timeout_s,
+            cancel_on_disconnect=True,
+            trusted_proxies=settings.trusted_proxies,
+        )
+        door = HttpDoor(router, settings, observe)
+        self._listener = Listener(door, sock, limits, channel=self.name, grace_s=grace_s, observe=observe)
+
+    async def run(self, ready: Callable[[], None], drain: Drain) -> int:
+        """Serve until `drain`, then end; how many requests and background executions were cut."""
+        ending = asyncio.create_task(self._end(drain))
+        try:
+            return await self._listener.run(ready, drain) + await ending
+        finally:
+            ending.cancel()
+
+    async def _end(self, drain: Drain) -> int:
+        await drain.wait()
+        self._execute.accepts_async = False
+        self._executions.draining.set()
+        return await self._runtime.drain(self._grace_s)

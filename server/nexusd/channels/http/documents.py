@@ -1,0 +1,100 @@
+"""`/openapi.json` and `/docs`: made once from the plans, then answered from memory, with an ETag."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from nexusd.channels.http.docs import docs_page
+from nexusd.channels.http.openapi import openapi_document
+from nexusd.definitions.wire import write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nexusd.channels.http.exchange import Exchange
+    from nexusd.channels.http.router import Router
+    from nexusd.planning.plan import Plan
+    from nexusd.runtime import Runtime
+
+Header = tuple[bytes, bytes]
+
+_REVALIDATE: Final = (b"cache-control", b"no-cache")
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    body: bytes
+    headers: tuple[Header, ...]
+    etag: bytes
+
+
+class Documents:
+    """The routes of what describes the API."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._plans: Mapping[str, Plan] | None = None
+        self._made: dict[str, _Document] = {}
+
+    def add_routes(self, router: Router) -> None:
+        """Register them."""
+        router.add("GET", "/openapi.json", self.openapi)
+        router.add("GET", "/docs", self.docs)
+
+    async def openapi(self, exchange: Exchange) -> None:
+        """The OpenAPI 3.1 description."""
+        await self._answer(exchange, "openapi")
+
+    async def docs(self, exchange: Exchange) -> None:
+        """A page for people; it loads nothing from anywhere."""
+        await self._answer(exchange, "docs")
+
+    async def _answer(self, exchange: Exchange, name: str) -> None:
+        document = self._document(name)
+        headers = (*document.headers, (b"etag", document.etag), _REVALIDATE)
+        if _matches(exchange.headers.get(b"if-none-match"), document.etag):
+            await exchange.answer(304, headers, b"")
+        else:
+            await exchange.answer(200, headers, document.body)
+
+    def _document(self, name: str) -> _Document:
+        plans = self._runtime.plans
+        if plans is not self._plans:
+            # Another registry was loaded, or none was asked about yet.
+            self._plans = plans
+            self._made = {}
+        if name not in self._made:
+            ordered = [plan for _, plan in sorted(plans.items())]
+            self._made[name] = _openapi(ordered) if name == "openapi" else _docs(ordered)
+        return self._made[name]
+
+
+def _openapi(plans: list[Plan]) -> _Document:
+    return _made(write_json(openapi_document(plans)), (b"content-type", b"application/json"))
+
+
+def _docs(plans: list[Plan]) -> _Document:
+    body, policy = docs_page(plans)
+    return _made(
+        body,
+        (b"content-type", b"text/html; charset=utf-8"),
+        (b"content-security-policy", policy.encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"no-referrer"),
+    )
+
+
+def _made(body: bytes, *headers: Header) -> _Document:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(body).digest()[:12])
+    return _Document(body, headers, b'"%b"' % digest)
+
+
+def _matches(asked: bytes | None, etag: bytes) -> bool:
+    """Whether If-None-Match names this version (RFC 9110, section 13.1.2)."""
+    if asked is None:
+        return False
+    tags = [tag.strip().removeprefix(b"W/") for tag in asked.split(b",")]
+    return etag in tags or b"*" in tags

@@ -1,0 +1,95 @@
+"""The front of the HTTP channel: one function before any routing, and one place where errors are told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+from nexusd.channels.http.bodies import BodyBudget
+from nexusd.channels.http.cors import Cors
+from nexusd.channels.http.exchange import Exchange
+from nexusd.channels.http.problems import render_problem
+from nexusd.channels.http.routes import PROBES
+from nexusd.errors import Cancelled, InternalError, MisdirectedRequest, NexusError
+from nexusd.events import RequestFinished
+from nexusd.runtime import unexpected
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from nexusd.channels.http.router import Router
+    from nexusd.events import Observer
+    from nexusd.settings import HttpSettings
+
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
+
+
+class HttpDoor:
+    """The ASGI application of the HTTP channel."""
+
+    def __init__(self, router: Router, settings: HttpSettings, observe: Observer) -> None:
+        self._router = router
+        self._hosts = frozenset(
+            name.lower().encode() for name in (*_LOOPBACK, settings.host, *settings.allowed_hosts) if name
+        )
+        self._cors = Cors(settings.cors_origins)
+        self._budget = BodyBudget()
+        self._observe = observe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; whatever goes wrong below is rendered here."""
+        started = time.perf_counter()
+        exchange = Exchange(scope, receive, send, self._budget)
+        try:
+            await self._answer(exchange)
+        except NexusError as error:
+            await self._refuse(exchange, error)
+        except asyncio.CancelledError:
+            # The client has gone, and this is sent nowhere; or the grace of a stop is over.
+            await self._refuse(exchange, Cancelled("the server stopped before the workflow had ended"))
+        except ConnectionResetError:
+            exchange.status = 499
+        except Exception as error:  # noqa: BLE001 - the edge: whatever is no NexusError is a bug, logged and hidden
+            self._observe(unexpected("http", exchange.request_id, error))
+            await self._refuse(exchange, InternalError())
+        exchange.close()
+        client = scope["client"]
+        self._observe(
+            RequestFinished(
+                "http",
+                exchange.method,
+                exchange.route,
+                exchange.status,
+                exchange.request_id,
+                time.perf_counter() - started,
+                None if client is None else client[0],
+            ),
+        )
+
+    async def _answer(self, exchange: Exchange) -> None:
+        if exchange.path not in PROBES:
+            self._check_host(exchange)
+        if self._cors.on:
+            exchange.extra += self._cors.headers(exchange.headers)
+            if self._cors.is_preflight(exchange.method, exchange.headers):
+                await exchange.answer(204, self._cors.preflight(), b"")
+                return
+        if exchange.path == "*":
+            await exchange.answer(204, [], b"")  # OPTIONS * asks whether there is a server
+            return
+        await self._router(exchange)
+
+    def _check_host(self, exchange: Exchange) -> None:
+        """Answer for our own names only (DNS rebinding); the port does not matter behind a mapping."""
+        host = exchange.headers.get(b"host", b"").lower()
+        if host not in self._hosts:
+            name, _, port = host.rpartition(b":")
+            if name not in self._hosts or not port.isdigit():
+                raise MisdirectedRequest
+
+    async def _refuse(self, exchange: Exchange, error: NexusError) -> None:
+        if exchange.status:
+            return  # an answer has begun; it cannot be taken back
+        status, headers, body = render_problem(error, exchange.request_id)
+        await exchange.answer(status, headers, body)

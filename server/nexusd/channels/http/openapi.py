@@ -1,0 +1,244 @@
+"""The OpenAPI 3.1 description of the HTTP channel: one path and one pair of schemas per workflow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from nexusd import __version__
+from nexusd.channels.http.examples import example_of
+from nexusd.engines.history import Status
+from nexusd.errors import Code
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nexusd.planning.plan import Plan
+
+Json = dict[str, object]
+
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_TEXT: Final[Json] = {"type": "string"}
+_OBJECT: Final[Json] = {"type": "object"}
+
+
+def openapi_document(plans: Sequence[Plan]) -> Json:
+    """The whole description."""
+    paths: dict[str, Json] = {f"/workflows/{plan.name}/execute": {"post": _execute(plan)} for plan in plans}
+    paths |= _FIXED_PATHS
+    return {
+        "openapi": "3.1.1",
+        "info": {"title": "nexusd", "version": __version__, "description": "Workflows over declared models."},
+        "jsonSchemaDialect": _DIALECT,
+        "servers": [{"url": "/"}],
+        "tags": [
+            {"name": "workflows", "description": "What there is to execute."},
+            {"name": "executions", "description": "What is running, and how it ended."},
+            {"name": "health", "description": "How the server is."},
+        ],
+        "paths": paths,
+        "components": _COMPONENTS,
+    }
+
+
+def request_body(plan: Plan) -> Json:
+    """The schema of a workflow's request body."""
+    schema: Json = {"type": "object", "properties": {"inputs": plan.inputs_schema}, "additionalProperties": False}
+    if plan.inputs_schema.get("required"):
+        schema["required"] = ["inputs"]
+    return schema
+
+
+def _execute(plan: Plan) -> Json:
+    answer = _object(
+        workflow={"const": plan.name},
+        execution_id={"type": "string", "format": "uuid"},
+        status={"const": "completed"},
+        outputs=plan.outputs_schema,
+        duration_ms={"type": "number", "minimum": 0},
+    )
+    operation: Json = {
+        "operationId": f"execute_{plan.name}",
+        "summary": plan.workflow.description.partition("\n")[0] or f"Execute {plan.name}.",
+        "tags": ["workflows"],
+        "parameters": [_ref("parameters", "Prefer"), _ref("parameters", "RequestId")],
+        "requestBody": {
+            "required": bool(plan.inputs_schema.get("required")),
+            "content": {
+                "application/json": {
+                    "schema": request_body(plan),
+                    "example": {"inputs": example_of(plan.inputs_schema)},
+                }
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "It completed.",
+                "headers": _HEADERS | {"Preference-Applied": {"schema": _TEXT}},
+                "content": {"application/json": {"schema": answer}},
+            },
+            "202": _answer("It has started.", _ref("schemas", "Execution"), Location={"schema": _TEXT}),
+            **_PROBLEMS,
+        },
+    }
+    if plan.workflow.description:
+        operation["description"] = plan.workflow.description
+    return operation
+
+
+def _ref(kind: str, name: str) -> Json:
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+def _object(**properties: object) -> Json:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _answer(description: str, schema: Mapping[str, object], **headers: object) -> Json:
+    return {
+        "description": description,
+        "headers": _HEADERS | headers,
+        "content": {"application/json": {"schema": schema}},
+    }
+
+
+_HEADERS: Final[Json] = {"X-Request-ID": {"schema": _TEXT}}
+_PROBLEMS: Final[Json] = {"4XX": _ref("responses", "Problem"), "5XX": _ref("responses", "Problem")}
+_ID: Final[Json] = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "format": "uuid"},
+}
+
+
+def _operation(name: str, tag: str, summary: str, answer: Json, *parameters: Json) -> Json:
+    operation: Json = {
+        "operationId": name,
+        "summary": summary,
+        "tags": [tag],
+        "responses": {"200": answer, **_PROBLEMS},
+    }
+    if parameters:
+        operation["parameters"] = list(parameters)
+    return operation
+
+
+def _query(name: str, schema: Json) -> Json:
+    return {"name": name, "in": "query", "schema": schema}
+
+
+_EXECUTION: Final = _answer("The execution.", _ref("schemas", "Execution"))
+_STATE: Final = _answer("Ready.", {"type": "object", "required": ["status"]})
+_EVENTS: Final[Json] = {
+    "description": "Server-sent events, named execution.started, execution.completed and so on.",
+    "headers": _HEADERS,
+    "content": {"text/event-stream": {"schema": _TEXT}},
+}
+_NEW: Final[Json] = {"description": "It has ended, and there is nothing new."}
+_CANCEL: Final = _operation("cancel_execution", "executions", "Stop an execution.", _EXECUTION, _ID)
+_FOLLOW: Final = _operation(
+    "follow_execution",
+    "executions",
+    "Follow an execution to its end.",
+    _EVENTS,
+    _ID,
+    {"name": "Last-Event-ID", "in": "header", "schema": {"type": "integer", "minimum": 0}},
+)
+
+_FIXED_PATHS: Final[dict[str, Json]] = {
+    "/workflows": {
+        "get": _operation(
+            "list_workflows",
+            "workflows",
+            "Every workflow, by name.",
+            _answer("The workflows.", _object(workflows={"type": "array", "items": _ref("schemas", "Workflow")})),
+        )
+    },
+    "/workflows/{name}": {
+        "get": _operation(
+            "show_workflow",
+            "workflows",
+            "One workflow with its graph.",
+            _answer("The workflow.", _ref("schemas", "Workflow")),
+            {"name": "name", "in": "path", "required": True, "schema": _TEXT},
+        )
+    },
+    "/executions": {
+        "get": _operation(
+            "list_executions",
+            "executions",
+            "The latest executions, the newest first.",
+            _answer("The executions.", _ref("schemas", "Executions")),
+            _query("workflow", _TEXT),
+            _query("status", {"type": "string", "enum": [status.value for status in Status]}),
+            _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}),
+            _query("cursor", {"type": "string", "format": "uuid"}),
+        )
+    },
+    "/executions/{id}": {"get": _operation("show_execution", "executions", "One execution.", _EXECUTION, _ID)},
+    "/executions/{id}/events": {"get": {**_FOLLOW, "responses": {"200": _EVENTS, "204": _NEW, **_PROBLEMS}}},
+    "/executions/{id}/cancel": {"post": {**_CANCEL, "responses": {"200": _EXECUTION, "202": _EXECUTION, **_PROBLEMS}}},
+    "/health": {"get": _operation("health", "health", "The state of each part.", _STATE)},
+    "/health/live": {"get": _operation("live", "health", "Whether the process answers.", _STATE)},
+    "/health/ready": {"get": _operation("ready", "health", "Whether to send requests here.", _STATE)},
+}
+
+_COMPONENTS: Final[Json] = {
+    "parameters": {
+        "Prefer": {
+            "name": "Prefer",
+            "in": "header",
+            "description": "tx=rollback: run everything, keep nothing. respond-async: answer 202 at once (RFC 7240).",
+            "schema": _TEXT,
+            "examples": {"dry_run": {"value": "tx=rollback"}, "asynchronous": {"value": "respond-async"}},
+        },
+        "RequestId": {
+            "name": "X-Request-ID",
+            "in": "header",
+            "description": "Comes back in the answer and stands in the log.",
+            "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+        },
+    },
+    "responses": {
+        "Problem": {
+            "description": "What went wrong (RFC 9457).",
+            "headers": _HEADERS,
+            "content": {"application/problem+json": {"schema": _ref("schemas", "Problem")}},
+        }
+    },
+    "schemas": {
+        "Problem": {
+            **_object(
+                type={"type": "string", "pattern": "^urn:nexusd:"},
+                title=_TEXT,
+                status={"type": "integer"},
+                detail=_TEXT,
+                code={"type": "string", "enum": [code.value for code in Code]},
+                errors={"type": "array", "items": _object(pointer=_TEXT, code=_TEXT, detail=_TEXT)},
+                request_id=_TEXT,
+            ),
+        },
+        "Workflow": _object(
+            name=_TEXT,
+            description=_TEXT,
+            inputs=_OBJECT,
+            outputs=_OBJECT,
+            read_only={"type": "boolean"},
+            durable={"type": "boolean"},
+            scopes={"type": "array", "items": _TEXT},
+        ),
+        "Execution": _object(
+            execution_id={"type": "string", "format": "uuid"},
+            workflow=_TEXT,
+            status={"type": "string", "enum": [status.value for status in Status]},
+            channel=_TEXT,
+            started_at={"type": "string", "format": "date-time"},
+        ),
+        "Executions": _object(
+            executions={"type": "array", "items": _ref("schemas", "Execution")},
+            count={"type": "integer"},
+            limit={"type": "integer"},
+            next_cursor={"anyOf": [_TEXT, {"type": "null"}]},
+        ),
+    },
+}

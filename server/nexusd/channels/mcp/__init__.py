@@ -1,0 +1,1 @@
+"""The MCP door: one tool a workflow, over Streamable HTTP and stdio."""

@@ -1,0 +1,66 @@
+"""The MCP channel: one service that serves the MCP server on its own port."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nexusd.channels.channel import problem_document
+from nexusd.channels.connection import Limits
+from nexusd.channels.listener import Listener
+from nexusd.definitions.execution import new_request_id
+from nexusd.errors import RouteNotFound
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from starlette.types import Receive, Scope, Send
+
+    from nexusd.channels.listener import Drain
+    from nexusd.channels.mcp.server import McpServer
+    from nexusd.events import Observer
+    from nexusd.settings import Settings
+
+
+class McpChannel:
+    """Serves MCP at `path` on a bound socket until it is asked to stop."""
+
+    name = "mcp"
+
+    def __init__(self, server: McpServer, sock: socket.socket, settings: Settings, observe: Observer) -> None:
+        self._server = server
+        self._path = settings.mcp.path
+        # A client that goes away has not cancelled its call: that is a message of its own (spec, "Cancellation").
+        limits = Limits(
+            header_timeout_s=settings.http.header_timeout_s,
+            body_timeout_s=settings.http.body_timeout_s,
+            cancel_on_disconnect=False,
+            trusted_proxies=settings.http.trusted_proxies,
+        )
+        grace_s = settings.server.grace_s
+        self._listener = Listener(self._answer, sock, limits, channel=self.name, grace_s=grace_s, observe=observe)
+
+    async def run(self, ready: Callable[[], None], stopping: Drain) -> int:
+        """Serve until `stopping`, then drain; how many requests were cut."""
+        async with self._server.running():
+            closer = asyncio.create_task(self._close_streams(stopping))
+            try:
+                return await self._listener.run(ready, stopping)
+            finally:
+                closer.cancel()
+
+    async def _close_streams(self, stopping: Drain) -> None:
+        await stopping.wait()
+        self._server.close_streams()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == self._path:
+            await self._server(scope, receive, send)
+            return
+        body = msgspec.json.encode(problem_document(RouteNotFound(), status=404, request_id=new_request_id()))
+        headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 404, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

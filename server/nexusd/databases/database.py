@@ -1,0 +1,152 @@
+"""What the rest of nexusd asks of a database: two protocols and the small values that cross them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from nexusd.definitions.model import Model
+
+Row: TypeAlias = Mapping[str, object]
+"""One result row in wire values; json columns are `msgspec.Raw`."""
+
+Decoder: TypeAlias = Callable[[Sequence[object]], dict[str, object]]
+"""Turns the driver's values of one row, in the statement's column order, into a Row."""
+
+
+class Dialect(StrEnum):
+    """Whose SQL a statement is written in."""
+
+    POSTGRESQL = "postgresql"
+    SQLITE = "sqlite"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statement:
+    """SQL that was rendered once and is run often; compared by identity.
+
+    Attributes:
+        sql: text with the dialect's placeholders; identifiers come from the registry only.
+        decode: how a result row becomes wire values; None when no rows are wanted.
+        writes: whether it changes rows (SQLite: goes to the writer).
+        model: whose constraints its errors are translated by; None for SqlNode and the ledger.
+        inline: a read by key, at most one row: SQLite answers it without leaving the event loop's thread.
+    """
+
+    sql: str
+    decode: Decoder | None
+    writes: bool
+    model: Model | None = None
+    inline: bool = False
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """`model`, if there is one."""
+        return () if self.model is None else (self.model,)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A statement with its arguments in driver form."""
+
+    statement: Statement
+    args: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a statement gave: decoded rows, and how many rows it touched."""
+
+    rows: list[dict[str, object]]
+    affected: int
+
+
+class Pooler(StrEnum):
+    """What stands between the daemon and PostgreSQL."""
+
+    NONE = "none"
+    TRANSACTION = "transaction"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolOptions:
+    """The connection part of the `database` settings.
+
+    Attributes:
+        pool_min: connections that are kept open.
+        pool_max: connections that may be open; on SQLite the number of reader threads.
+        acquire_timeout_s: how long a statement waits for a connection, or for a lock on a SQLite file.
+        statement_timeout_s: the server's own limit for one statement, also where no deadline is nearer.
+        pooler: `transaction` for PgBouncer in that mode: no state is left on a connection between transactions.
+    """
+
+    pool_min: int = 1
+    pool_max: int = 10
+    acquire_timeout_s: float = 2.0
+    statement_timeout_s: float = 30.0
+    pooler: Pooler = Pooler.NONE
+
+
+class Session(Protocol):
+    """Where statements run: inside one transaction, or each by itself."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect that statements must be written in."""
+
+    async def run(self, bound: Bound) -> Result:
+        """Run one statement.
+
+        Raises:
+            DatabaseError: and its kin from `errors.py`, already translated; never a driver's exception.
+            DeadlineExceeded: the deadline passed; the statement was cancelled.
+        """
+
+    def atomic(self) -> AbstractAsyncContextManager[Session]:
+        """Several statements, all or nothing: a savepoint inside a transaction, a transaction otherwise."""
+
+
+class Database(Protocol):
+    """A pool of connections to one database."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """PostgreSQL or SQLite."""
+
+    async def open(self) -> None:
+        """Connect; called once, in the serving loop."""
+
+    def session(self, deadline: float) -> Session:
+        """A session in which every statement commits by itself. `deadline` is `loop.time()` based."""
+
+    def transaction(
+        self, deadline: float, *, read_only: bool, keep: bool = True
+    ) -> AbstractAsyncContextManager[Session]:
+        """One transaction: commits at the end of the block, rolls back when the block raises or `keep` is False.
+
+        With `keep=False` (dry run) deferred constraints are checked before the rollback. With `read_only` all
+        statements see one snapshot. A statement that fails fails the transaction, unless a savepoint is around it.
+
+        Raises:
+            SerializationConflict: it met another transaction, or a plan that the schema had outgrown; it may be
+                replayed from its start, up to three times.
+            ConnectionLost: surely undone; it may be replayed once.
+            UnknownOutcome: the connection was lost after COMMIT was sent.
+        """
+
+    async def ready(self) -> bool:
+        """Whether a trivial statement is answered within a second."""
+
+    async def expire(self) -> None:
+        """Forget cached statement plans (the schema has changed)."""
+
+    def stats(self) -> Mapping[str, int]:
+        """`open`, `idle`, `busy`, `waiting`."""
+
+    async def close(self, grace_s: float) -> None:
+        """Let running statements end for `grace_s`, then cut them."""

@@ -1,0 +1,145 @@
+"""asyncpg's exceptions as errors of the tree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+
+from nexusd.databases.refusals import refusal
+from nexusd.errors import (
+    Cancelled,
+    CheckViolation,
+    ConnectionLost,
+    DatabaseError,
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    InternalError,
+    NexusError,
+    Overloaded,
+    ReferenceViolation,
+    SerializationConflict,
+    UniqueViolation,
+    UnknownOutcome,
+    ValueRefused,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nexusd.definitions.model import Model
+
+DRIVER_ERRORS: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
+"""What asyncpg raises from a connection; OSError, and its subclass TimeoutError, come from the socket."""
+
+STALE_PLAN: Final = (asyncpg.InvalidCachedStatementError, asyncpg.InvalidSQLStatementNameError)
+"""The schema changed under a prepared statement, or somebody discarded it: prepare again.
+
+Told by class: SQLSTATE 0A000 also stands for features that are not supported.
+"""
+
+_NOT_SENT: Final = ("cannot switch to state", "not connected")
+
+_REFUSALS: Final[dict[str, type[DatabaseError]]] = {
+    "23505": UniqueViolation,
+    "23503": ReferenceViolation,
+    "23001": ReferenceViolation,
+    "23514": CheckViolation,
+    "23P01": CheckViolation,
+    "P0001": CheckViolation,
+    "44000": CheckViolation,
+    "23502": ValueRefused,
+    "21000": ValueRefused,
+    "428C9": ValueRefused,
+}
+"""By SQLSTATE (postgresql.org/docs/current/errcodes-appendix.html); classes 22 and 54 are ValueRefused as well."""
+
+_CONFLICTS: Final = frozenset({"40001", "40P01"})
+_LOST: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
+_UNAVAILABLE: Final = frozenset({"25006"})
+
+
+def is_lost(error: BaseException, driver: asyncpg.Connection[asyncpg.Record]) -> bool:
+    """Whether the connection is gone; its statement may or may not have been run."""
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        return state.startswith("08") or state in _LOST or driver.is_closed()
+    if isinstance(error, ValueError):
+        return False
+    if isinstance(error, asyncpg.InterfaceError):
+        return driver.is_closed()
+    return isinstance(error, OSError) or driver.is_closed() or _was_not_sent(error)
+
+
+def was_sent(error: BaseException) -> bool:
+    """Whether a statement that ended with this loss may have reached the server.
+
+    asyncpg refuses a dead connection before it writes with InterfaceError, or with InternalClientError "cannot switch
+    to state" when the death was noticed but not yet handled.
+    """
+    return not _was_not_sent(error)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the server refused a connection only because it has as many as it may."""
+    return isinstance(error, asyncpg.TooManyConnectionsError)
+
+
+def refused_settings(error: BaseException) -> bool:
+    """Whether a pooler refused what the startup packet asks for."""
+    return isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in str(error)
+
+
+def translate(error: BaseException, models: Sequence[Model], *, overdue: bool) -> NexusError:
+    """The error of the tree for a server's or client's refusal; losses are the caller's to judge.
+
+    Args:
+        error: what asyncpg raised.
+        models: whose constraints the statement may have met.
+        overdue: whether the statement was cancelled because its deadline passed.
+    """
+    if overdue:
+        return DeadlineExceeded()
+    if isinstance(error, asyncpg.PostgresError):
+        return _from_state(error, models)
+    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+        return ValueRefused()
+    return InternalError()
+
+
+def _from_state(error: asyncpg.PostgresError, models: Sequence[Model]) -> NexusError:
+    state = error.sqlstate or ""
+    kind = _REFUSALS.get(state)
+    if kind is None and state[:2] in {"22", "54"}:
+        kind = ValueRefused
+    if kind is not None:
+        columns = (error.column_name,) if error.column_name else ()
+        return refusal(kind, models, constraint=error.constraint_name, table=error.table_name, columns=columns)
+    if state in _CONFLICTS:
+        return SerializationConflict()
+    if state == "57014":
+        # Where it is not our deadline it is statement_timeout, or an operator's pg_cancel_backend.
+        return Cancelled() if "user request" in str(error) else DeadlineExceeded()
+    if state == "55P03":
+        return Overloaded("the records are locked by another transaction; try again later")
+    if state.startswith("53") or state in _UNAVAILABLE:
+        return DatabaseUnavailable()
+    return InternalError()
+
+
+def lost(*, writes: bool, sent: bool) -> NexusError:
+    """The error for a statement whose connection was lost."""
+    if writes and sent:
+        return UnknownOutcome()
+    return ConnectionLost()
+
+
+def _was_not_sent(error: BaseException) -> bool:
+    if isinstance(error, asyncpg.InternalClientError):
+        return str(error).startswith(_NOT_SENT)
+    return isinstance(error, asyncpg.InterfaceError)

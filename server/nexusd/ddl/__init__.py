@@ -1,0 +1,1 @@
+"""Brings a database to the registry's models before anything is served."""

@@ -1,0 +1,88 @@
+"""The JSON Schema of a field's wire form (docs/reference.md, section 3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from nexusd.definitions.model import MISSING, Field, FieldType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_SAFE_INTEGER: Final = 2**53 - 1
+"""The largest integer that a double holds without gaps (RFC 7493, section 2.2)."""
+
+# NUL cannot be stored by PostgreSQL, so schemas exclude it: a generated test value then never is refused.
+_NO_NUL: Final = "^[^\\u0000]*$"
+
+
+def _str(field: Field) -> dict[str, object]:
+    schema: dict[str, object] = {"type": "string"}
+    if field.min_length is not None:
+        schema["minLength"] = field.min_length
+    if field.max_length is not None:
+        schema["maxLength"] = field.max_length
+    if field.format is not None:
+        schema["format"] = field.format
+    schema["pattern"] = field.pattern if field.pattern is not None else _NO_NUL
+    return schema
+
+
+def _int(field: Field) -> dict[str, object]:
+    minimum = field.minimum if field.minimum is not None else -MAX_SAFE_INTEGER
+    maximum = field.maximum if field.maximum is not None else MAX_SAFE_INTEGER
+    return {"type": "integer", "minimum": minimum, "maximum": maximum}
+
+
+def _float(field: Field) -> dict[str, object]:
+    schema: dict[str, object] = {"type": "number"}
+    if field.minimum is not None:
+        schema["minimum"] = field.minimum
+    if field.maximum is not None:
+        schema["maximum"] = field.maximum
+    return schema
+
+
+def _text(pattern: str) -> Callable[[Field], dict[str, object]]:
+    return lambda _field: {"type": "string", "pattern": pattern}
+
+
+def _format(name: str) -> Callable[[Field], dict[str, object]]:
+    return lambda _field: {"type": "string", "format": name}
+
+
+def _array(field: Field) -> dict[str, object]:
+    item = Field(name=field.name, type=field.items or FieldType.STR)
+    return {"type": "array", "items": field_schema(item)}
+
+
+_SCHEMAS: Final[dict[FieldType, Callable[[Field], dict[str, object]]]] = {
+    FieldType.STR: _str,
+    FieldType.INT: _int,
+    FieldType.BIGINT: _text(r"^-?\d+$"),
+    FieldType.FLOAT: _float,
+    FieldType.DECIMAL: _text(r"^-?\d+(\.\d+)?$"),
+    FieldType.BOOL: lambda _field: {"type": "boolean"},
+    FieldType.DATETIME: _format("date-time"),
+    FieldType.DATE: _format("date"),
+    FieldType.TIME: _text(r"^\d{2}:\d{2}:\d{2}(\.\d{1,6})?$"),
+    FieldType.UUID: _format("uuid"),
+    FieldType.JSON: lambda _field: {},
+    FieldType.BYTES: lambda _field: {"type": "string", "contentEncoding": "base64"},
+    FieldType.ENUM: lambda field: {"type": "string", "enum": list(field.values)},
+    FieldType.ARRAY: _array,
+}
+
+
+def field_schema(field: Field) -> dict[str, object]:
+    """The schema of one value of `field`, with description, default and example; null by `anyOf` where allowed."""
+    schema = _SCHEMAS[field.type](field)
+    if field.nullable and schema:
+        schema = {"anyOf": [schema, {"type": "null"}]}
+    if field.description:
+        schema["description"] = field.description
+    if field.default is not MISSING and not field.managed:
+        schema["default"] = field.default
+    if field.example is not MISSING:
+        schema["examples"] = [field.example]
+    return schema

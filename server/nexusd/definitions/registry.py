@@ -1,0 +1,47 @@
+"""The registry: all models and workflows of one daemon, and where each was declared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from nexusd.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nexusd.definitions.model import Model
+    from nexusd.definitions.workflow import Workflow
+    from nexusd.documents import Place
+
+RegistryPath: TypeAlias = tuple[str | int, ...]
+"""A place in the registry: keys and indexes from its root, such as `("workflows", "a", "nodes", "create")`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceMap:
+    """Places by path; empty for a registry that was built in Python."""
+
+    places: Mapping[RegistryPath, Place] = field(default_factory=dict)
+
+    def problem(self, path: RegistryPath, message: str, hint: str = "") -> Problem:
+        """A problem at `path`, or at the nearest enclosing place that is known."""
+        for end in range(len(path), -1, -1):
+            place = self.places.get(path[:end])
+            if place is not None:
+                return place.problem(message, hint)
+        where = ".".join(str(step) for step in path)
+        return Problem(f"{where}: {message}" if where else message, hint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """Everything one daemon serves, read once and never changed."""
+
+    models: Mapping[str, Model] = field(default_factory=dict)
+    workflows: Mapping[str, Workflow] = field(default_factory=dict)
+    http_allow: tuple[str, ...] = ()
+    toolsets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    prompts: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    resources: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    sources: SourceMap = field(default_factory=SourceMap)

@@ -1,0 +1,88 @@
+"""Declarations made in Python, in the registry's own words, so that one reader judges both.
+
+A class or a builder becomes the mapping that would stand in the registry file; in place of line and column a problem
+has the path of names that leads to its value.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from nexusd.definitions.entry import Entry
+from nexusd.documents import Document, Place
+from nexusd.embedding.misuse import UsageError
+from nexusd.errors import ConfigurationError, Problem
+
+if TYPE_CHECKING:
+    from nexusd.documents import DocumentPath
+
+
+def declared(name: str, value: object) -> Entry:
+    """A mapping as the readers of the registry take it; `name` begins every problem's path."""
+    document = Document(name, value)
+    _note_places(document, value, (), name)
+    return Entry(document, value)
+
+
+def refuse_problems(entry: Entry) -> None:
+    """Tell what a reader has found wrong.
+
+    Raises:
+        ConfigurationError: with every problem.
+    """
+    if entry.problems:
+        raise ConfigurationError(
+            [Problem(f"{problem.file}: {problem.message}", problem.hint) for problem in entry.problems]
+        )
+
+
+def _note_places(document: Document, value: object, path: DocumentPath, shown: str) -> None:
+    place = Place(shown, 0, 0, "", 0)
+    document.places[path] = place
+    if path:
+        document.keys[path] = place
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _note_places(document, item, (*path, key), f"{shown}.{key}")
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            _note_places(document, item, (*path, i), f"{shown}[{i}]")
+
+
+def to_wire(value: object, where: str) -> object:
+    """A Python value as JSON has it: exact numbers and dates as text, bytes as base64, an enum's member as its value.
+
+    Raises:
+        UsageError: JSON has no such value; `where` begins the message.
+    """
+    if isinstance(value, dict):
+        return {_key(key, where): to_wire(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_wire(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    return _scalar(value, where)
+
+
+def _scalar(value: object, where: str) -> object:
+    if isinstance(value, Enum):
+        return to_wire(value.value, where)
+    if isinstance(value, Decimal | UUID):
+        return str(value)
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise UsageError(f"{where}: {type(value).__name__} is not a value that JSON has")
+
+
+def _key(key: object, where: str) -> str:
+    if not isinstance(key, str):
+        raise UsageError(f"{where}: the key {key!r} is not text")
+    return key

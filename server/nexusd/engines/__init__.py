@@ -1,0 +1,1 @@
+"""Run a plan: inline, in this process, or durably."""

@@ -1,0 +1,45 @@
+"""What runs a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nexusd.databases.database import Database
+    from nexusd.definitions.execution import Invocation
+    from nexusd.events import Observer
+    from nexusd.planning.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run of a plan.
+
+    Attributes:
+        inputs: validated by the plan's decoder.
+        now: start of the run, RFC 3339, UTC, six digits.
+        deadline: `loop.time()` at which it is cut off.
+    """
+
+    id: str
+    plan: Plan
+    inputs: Mapping[str, object]
+    invocation: Invocation
+    now: str
+    deadline: float
+    database: Database
+    observe: Observer
+
+
+class Engine(Protocol):
+    """Runs plans."""
+
+    async def run(self, run: Run) -> dict[str, object]:
+        """Run to the end and return the outputs.
+
+        Raises:
+            NexusError: with `node` set to the node that failed; nothing of a transaction is kept.
+        """

@@ -1,0 +1,139 @@
+"""The latest executions, in memory: what is running, and how the last ones ended. Gone when the process ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from nexusd.errors import Code, ExecutionNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nexusd.errors import Fault, NexusError
+
+MAX_RECORDS: Final = 1000
+MAX_RESULT_BYTES: Final = 64 * 1024 * 1024
+
+
+class Status(StrEnum):
+    """Where an execution stands."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What is kept of an error: its words, not the frames that its traceback would keep alive."""
+
+    code: Code
+    detail: str
+    faults: tuple[Fault, ...]
+    node: str | None
+    execution_id: str | None
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """One execution.
+
+    Attributes:
+        principal: id of the caller.
+        started_at: RFC 3339, UTC.
+        task: runs it; None when it has ended.
+        outputs: JSON text, kept only where the caller did not wait for it.
+        cancel_asked: by `cancel`, not by a caller who has gone.
+    """
+
+    id: str
+    workflow: str
+    channel: str
+    principal: str
+    request_id: str
+    started_at: str
+    task: asyncio.Task[object] | None
+    status: Status = Status.RUNNING
+    duration_ms: float | None = None
+    outputs: bytes | None = None
+    failure: Failure | None = None
+    cancel_asked: bool = False
+    _ended: asyncio.Event | None = field(default=None, repr=False)
+
+    def cancel(self) -> None:
+        """Ask a running execution to stop; one that has ended stays as it is."""
+        if self.task is not None and not self.cancel_asked:
+            self.cancel_asked = True
+            self.task.cancel()
+
+    def end(self, status: Status, duration_ms: float) -> None:
+        """Note how it ended."""
+        self.status = status
+        self.duration_ms = duration_ms
+        self.task = None
+        if self._ended is not None:
+            self._ended.set()
+
+    def fail(self, error: NexusError, duration_ms: float) -> None:
+        """Note that it ended with an error."""
+        self.failure = Failure(error.code, error.detail, error.faults, error.node, error.execution_id)
+        self.end(Status.CANCELLED if error.code is Code.CANCELLED else Status.FAILED, duration_ms)
+
+    async def wait(self) -> None:
+        """Return when it has ended."""
+        if self.task is not None:
+            if self._ended is None:
+                self._ended = asyncio.Event()
+            await self._ended.wait()
+
+
+class History:
+    """Records by id, the oldest ended ones dropped when there are too many, or when their results take too much."""
+
+    def __init__(self, max_records: int = MAX_RECORDS, max_result_bytes: int = MAX_RESULT_BYTES) -> None:
+        self._records: OrderedDict[str, Record] = OrderedDict()
+        self._max_records = max_records
+        self._max_result_bytes = max_result_bytes
+        self._result_bytes = 0
+
+    def add(self, record: Record) -> None:
+        """Keep a record."""
+        self._records[record.id] = record
+        if len(self._records) > self._max_records:
+            self._drop_one()
+
+    def keep_outputs(self, record: Record, outputs: bytes) -> None:
+        """Keep a result for whoever asks for it later."""
+        record.outputs = outputs
+        self._result_bytes += len(outputs)
+        while self._result_bytes > self._max_result_bytes and self._drop_one():
+            pass
+
+    def get(self, execution_id: str) -> Record:
+        """The record of that id.
+
+        Raises:
+            ExecutionNotFound: there is none, or it was dropped.
+        """
+        record = self._records.get(execution_id)
+        if record is None:
+            raise ExecutionNotFound
+        return record
+
+    def newest_first(self) -> Iterator[Record]:
+        """Every record that is kept."""
+        return reversed(self._records.values())
+
+    def _drop_one(self) -> bool:
+        """Drop the oldest record that has ended; whether there was one."""
+        for record in self._records.values():
+            if record.task is None:
+                del self._records[record.id]
+                self._result_bytes -= len(record.outputs or b"")
+                return True
+        return False

@@ -1,0 +1,288 @@
+"""Every fact that can be observed from outside, as a frozen dataclass.
+
+Code says `observe(QueryFinished(...))`; `app.py` subscribes the sinks (`telemetry/*`). An observer may not raise and
+may not block. No event carries a secret, a row value or SQL text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened; `name` is `noun.verb_past`, `level` the log level it deserves."""
+
+    name: ClassVar[str]
+    level: ClassVar[str] = "info"
+
+
+Observer: TypeAlias = Callable[[Event], None]
+
+
+def ignore(_event: Event) -> None:
+    """The observer that forgets everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStarted(Event):
+    """The process has begun to start."""
+
+    name: ClassVar[str] = "server.started"
+    version: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerReady(Event):
+    """Every enabled channel answers."""
+
+    name: ClassVar[str] = "server.ready"
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerDraining(Event):
+    """A stop was asked for; what is running may finish."""
+
+    name: ClassVar[str] = "server.draining"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStopped(Event):
+    """The server has ended; `cancelled` requests were cut at the end of the grace."""
+
+    name: ClassVar[str] = "server.stopped"
+    duration_s: float
+    cancelled: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStarted(Event):
+    """A channel answers at `address`."""
+
+    name: ClassVar[str] = "channel.started"
+    channel: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelFailed(Event):
+    """A channel ended by itself."""
+
+    name: ClassVar[str] = "channel.failed"
+    level: ClassVar[str] = "error"
+    channel: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryLoaded(Event):
+    """The registry was read and compiled."""
+
+    name: ClassVar[str] = "registry.loaded"
+    models: int
+    workflows: int
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseWaiting(Event):
+    """A start waits for a database that does not answer yet."""
+
+    name: ClassVar[str] = "database.waiting"
+    level: ClassVar[str] = "warning"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationPlanned(Event):
+    """Registry and database were compared."""
+
+    name: ClassVar[str] = "migration.planned"
+    level: ClassVar[str] = "debug"
+    changes: int
+    blocked: int
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationApplied(Event):
+    """The database is as the registry wants it; `verdict` is unchanged, applied or joined."""
+
+    name: ClassVar[str] = "migration.applied"
+    verdict: str
+    steps: int
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationBlocked(Event):
+    """The registry wants what is not safe to do by itself; nothing was changed."""
+
+    name: ClassVar[str] = "migration.blocked"
+    level: ClassVar[str] = "error"
+    changes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFinished(Event):
+    """A workflow completed."""
+
+    name: ClassVar[str] = "execution.finished"
+    level: ClassVar[str] = "debug"
+    workflow: str
+    channel: str
+    execution_id: str
+    request_id: str
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFailed(Event):
+    """A workflow ended with an error that its caller was told."""
+
+    name: ClassVar[str] = "execution.failed"
+    workflow: str
+    channel: str
+    execution_id: str
+    request_id: str
+    duration_s: float
+    code: str
+    node: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFinished(Event):
+    """A door has answered a request; `route` is a template, never a path with ids, `client` an address."""
+
+    name: ClassVar[str] = "request.finished"
+    channel: str
+    method: str
+    route: str
+    status: int
+    request_id: str
+    duration_s: float
+    client: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRejected(Event):
+    """A request was refused before it had a route."""
+
+    name: ClassVar[str] = "request.rejected"
+    channel: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestShed(Event):
+    """A request was refused because the server is at its limit."""
+
+    name: ClassVar[str] = "request.shed"
+    level: ClassVar[str] = "warning"
+    channel: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLost(Event):
+    """The database stopped answering."""
+
+    name: ClassVar[str] = "database.lost"
+    level: ClassVar[str] = "warning"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseRecovered(Event):
+    """The database answers again."""
+
+    name: ClassVar[str] = "database.recovered"
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionClosed(Event):
+    """A pooled connection ended by itself; `reason` is `lost` (in use), `idle`, or `stuck` (did not become usable)."""
+
+    name: ClassVar[str] = "connection.closed"
+    level: ClassVar[str] = "debug"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionAwaited(Event):
+    """A statement had to wait for a connection."""
+
+    name: ClassVar[str] = "connection.awaited"
+    level: ClassVar[str] = "debug"
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PoolExhausted(Event):
+    """A statement was refused because no connection became free in time; `waiting` others still wait."""
+
+    name: ClassVar[str] = "pool.exhausted"
+    level: ClassVar[str] = "warning"
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionBegun(Event):
+    """A transaction of several statements has a connection."""
+
+    name: ClassVar[str] = "transaction.begun"
+    level: ClassVar[str] = "debug"
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionCommitting(Event):
+    """The COMMIT of a transaction is about to be sent."""
+
+    name: ClassVar[str] = "transaction.committing"
+    level: ClassVar[str] = "debug"
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionCommitted(Event):
+    """A transaction was kept; its caller does not know yet."""
+
+    name: ClassVar[str] = "transaction.committed"
+    level: ClassVar[str] = "debug"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSynced(Event):
+    """A COMMIT that `size` writes shared has reached the disk; their callers do not know yet."""
+
+    name: ClassVar[str] = "group.synced"
+    level: ClassVar[str] = "debug"
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatementRetried(Event):
+    """A statement is run again; `reason` is `lost`, `conflict` or `plan`."""
+
+    name: ClassVar[str] = "statement.retried"
+    level: ClassVar[str] = "debug"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorUnexpected(Event):
+    """A bug: something that is no NexusError reached an edge; `traceback` goes to the log only.
+
+    `traceback` holds code positions and exception types, not messages: a message may hold a row value.
+    """
+
+    name: ClassVar[str] = "error.unexpected"
+    level: ClassVar[str] = "error"
+    where: str
+    request_id: str
+    error_type: str
+    traceback: str

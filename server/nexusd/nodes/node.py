@@ -1,0 +1,133 @@
+"""What a node type is: static knowledge for the planner, and a function to run.
+
+The planner parses templates out of a node's params and asks the type to `bind` the tree: for each template the type
+says which slot it fills; everything that is wrong with names and literals comes back as problems with their place.
+Then `build` gives the function that runs the node with rendered params.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from nexusd.databases.database import Database, Session
+    from nexusd.definitions.execution import Invocation
+    from nexusd.definitions.shape import Shape
+    from nexusd.definitions.workflow import Node
+    from nexusd.events import Observer
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What running a node may do.
+
+    Attributes:
+        database: it runs statements and nothing else outside; can share a transaction.
+        writes: it may change rows or the outside world.
+        destructive: it may overwrite or remove (Update, Upsert, Delete and Bulk of these).
+        idempotent: a second identical run changes nothing further (reads, deletes).
+        outside: it calls something a rollback cannot undo.
+    """
+
+    database: bool = False
+    writes: bool = False
+    destructive: bool = False
+    idempotent: bool = False
+    outside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """What the value at one place of a node's params must be.
+
+    Attributes:
+        shape: what values fit.
+        optional: the param may be left out (a nullable or defaulted field that is filled).
+        droppable: it may be left out only for an input declared `required: false` (the filter of List and Count).
+    """
+
+    shape: Shape
+    optional: bool = False
+    droppable: bool = False
+
+
+ParamPath: TypeAlias = tuple[str | int, ...]
+"""A place in a node's params, such as `("filter", "company")`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParamProblem:
+    """Something wrong in a node's declaration; `path` starts at the node, such as `("params", "filter", "nme")`."""
+
+    path: ParamPath
+    message: str
+    hint: str = ""
+
+
+class Placeholder(Protocol):
+    """A template standing in a params tree; the planner's own type, opaque to node types."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the template is the whole value (type kept) rather than part of a text."""
+
+
+@dataclass(slots=True)
+class Binding:
+    """The outcome of binding a params tree."""
+
+    slots: dict[ParamPath, Slot] = field(default_factory=dict)
+    problems: list[ParamProblem] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class NodeContext:
+    """What a running node may use.
+
+    Attributes:
+        session: where its statements run.
+        now: start of the run, RFC 3339 UTC with six digits; the same for every node and replay of the run.
+        deadline: `loop.time()` by which the node must have ended.
+        input: what connections to `input` delivered, else None.
+        pointers: place in the params, such as `/records`, to the pointer of the input that is the whole of it.
+    """
+
+    session: Session
+    database: Database
+    invocation: Invocation
+    execution_id: str
+    node: str
+    now: str
+    deadline: float
+    observe: Observer
+    input: object = None
+    pointers: Mapping[str, str] = field(default_factory=dict)
+
+
+Runner: TypeAlias = Callable[[Mapping[str, object], NodeContext], Awaitable[object]]
+"""Runs a node: rendered params and context in, the result in wire values out."""
+
+
+class NodeType(Protocol):
+    """One kind of node, such as `ContactCreateNode`."""
+
+    @property
+    def name(self) -> str:
+        """The name in `type:`."""
+
+    def effects(self, node: Node) -> Effects:
+        """What running this node may do."""
+
+    def bind(self, node: Node, params: Mapping[str, object], connected: frozenset[str]) -> Binding:
+        """Check a params tree whose templates are Placeholders; `connected` are the params that connections fill.
+
+        Covers unknown params and fields, missing required ones, literals of wrong type, options that do not fit.
+        """
+
+    def result(self, node: Node) -> Shape:
+        """The shape of the result."""
+
+    def build(self, node: Node) -> Runner:
+        """The function that runs the node; everything that can be prepared is prepared here, once."""

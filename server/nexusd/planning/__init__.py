@@ -1,0 +1,1 @@
+"""A declared workflow becomes a plan, compiled once at start."""

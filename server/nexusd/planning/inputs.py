@@ -1,0 +1,149 @@
+"""The inputs of a workflow: what its templates need, what it declares, and the decoder of what a caller sends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from nexusd.definitions.model import FieldType
+from nexusd.definitions.shape import ANYTHING, Record, Scalar, escape
+from nexusd.definitions.wire import read_json
+from nexusd.documents import did_you_mean
+from nexusd.errors import Fault, InvalidInput, MalformedBody
+from nexusd.planning.intersection import intersect
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nexusd.definitions.registry import RegistryPath
+    from nexusd.definitions.shape import Shape
+    from nexusd.definitions.workflow import DeclaredInput
+    from nexusd.nodes.node import Slot
+    from nexusd.planning.plan import InputDecoder
+
+MAX_DETAIL_NAMES: Final = 64
+"""Characters of an unknown input's name that an error repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One place where a template reads an input.
+
+    Attributes:
+        slot: what the place takes; None where anything goes.
+        path: of the template in the registry.
+        defaulted: the template has a value for when the input is left out.
+    """
+
+    slot: Slot | None
+    path: RegistryPath
+    defaulted: bool = False
+
+
+@dataclass(slots=True)
+class InputTable:
+    """Collects uses, then says what each input is."""
+
+    uses: dict[str, list[Use]] = field(default_factory=dict)
+
+    def add(self, name: str, use: Use) -> None:
+        """Note a use."""
+        self.uses.setdefault(name, []).append(use)
+
+    def infer(self, declared: Mapping[str, DeclaredInput]) -> tuple[Record, list[tuple[RegistryPath, str]]]:
+        """The inputs' shape, and what is wrong with their uses as (path, message)."""
+        problems: list[tuple[RegistryPath, str]] = []
+        properties: dict[str, Shape] = {}
+        required: set[str] = set()
+        # Declared inputs come first, in their order; the others follow as templates name them.
+        for name in dict.fromkeys((*declared, *self.uses)):
+            uses = self.uses.get(name, [])
+            declaration = declared.get(name)
+            properties[name] = self._shape(name, uses, declaration, problems)
+            if self._required(name, uses, declaration, problems):
+                required.add(name)
+        return Record(properties, frozenset(required)), problems
+
+    def _shape(
+        self,
+        name: str,
+        uses: list[Use],
+        declaration: DeclaredInput | None,
+        problems: list[tuple[RegistryPath, str]],
+    ) -> Shape:
+        shape: Shape = ANYTHING
+        if declaration is not None and declaration.field.type is not FieldType.JSON:
+            shape = Scalar(declaration.field)
+        for use in uses:
+            if use.slot is None:
+                continue
+            narrower = intersect(shape, use.slot.shape)
+            if narrower is None:
+                problems.append((use.path, f"nothing can be what the input {name!r} must be here and elsewhere"))
+            else:
+                shape = narrower
+        return shape
+
+    def _required(
+        self,
+        name: str,
+        uses: list[Use],
+        declaration: DeclaredInput | None,
+        problems: list[tuple[RegistryPath, str]],
+    ) -> bool:
+        declared = None if declaration is None else declaration.required
+        if declaration is not None and declared is None and declaration.field.has_default:
+            declared = False
+        if declared is True:
+            return True
+        needed = [use for use in uses if not use.defaulted and (use.slot is None or not use.slot.optional)]
+        if declared is None:
+            return bool(needed) or (declaration is not None and not uses)
+        message = f"the input {name!r} is declared required: false, but is needed here"
+        problems += [(use.path, message) for use in needed if use.slot is None or not use.slot.droppable]
+        return False
+
+
+def compile_decoder(inputs: Record, defaults: Mapping[str, object]) -> InputDecoder:
+    """A function from the JSON text of an inputs object to checked, normalised inputs; every fault at once."""
+    properties = inputs.properties
+    required = [name for name in properties if name in inputs.required]
+
+    def decode(body: bytes) -> dict[str, object]:
+        values = read_json(body)
+        if not isinstance(values, dict):
+            raise MalformedBody("inputs must be a JSON object")
+        decoded: dict[str, object] = dict(defaults)
+        faults: list[Fault] = []
+        for name, value in values.items():
+            shape = properties.get(name)
+            pointer = f"/inputs/{escape(name)}"
+            if shape is None:
+                faults.append(_unknown(name, properties))
+                continue
+            found = shape.check(value, pointer)
+            if found:
+                faults += found
+            else:
+                decoded[name] = shape.normalise(value)
+        faults += [Fault(f"/inputs/{name}", "required", "is required") for name in required if name not in values]
+        if faults:
+            raise refusal(faults)
+        return decoded
+
+    return decode
+
+
+def _unknown(name: str, known: Mapping[str, Shape]) -> Fault:
+    shown = name.encode("utf-8", "replace").decode()[:MAX_DETAIL_NAMES]
+    hint = did_you_mean(shown, known)
+    return Fault(
+        f"/inputs/{escape(shown)}", "unknown", f"is not an input of this workflow{'; ' + hint if hint else ''}"
+    )
+
+
+def refusal(faults: list[Fault]) -> InvalidInput:
+    """One error over all faults; its text names each place."""
+    lines = [f"{fault.pointer} {fault.detail}" for fault in faults[:5]]
+    more = f" and {len(faults) - 5} more" if len(faults) > len(lines) else ""
+    return InvalidInput("; ".join(lines) + more, faults=faults)

@@ -1,0 +1,108 @@
+"""A plan: one workflow, compiled once, immutable, quick to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from nexusd.definitions.shape import Record
+    from nexusd.definitions.workflow import Workflow
+    from nexusd.nodes.node import Effects, Runner
+
+
+class Strategy(StrEnum):
+    """How the nodes of a plan are run."""
+
+    LINEAR = "linear"
+    PARALLEL = "parallel"
+
+
+@dataclass(slots=True)
+class Scope:
+    """What templates of a run can see.
+
+    Attributes:
+        inputs: validated inputs.
+        nodes: results by node id, as they come in.
+        now: start of the run (RFC 3339, UTC, six digits).
+        uuid: gives the uuid of one place in one node, the same on replay.
+        input: what connections delivered to the node being rendered.
+        item: the current item of a foreach.
+    """
+
+    inputs: Mapping[str, object]
+    nodes: dict[str, object]
+    now: str
+    uuid: Callable[[str], str]
+    input: object = None
+    item: object = None
+
+
+Render: TypeAlias = Callable[[Scope], dict[str, object]]
+"""Renders a node's params; raises InvalidInput naming the field when a path is undefined."""
+
+
+class InputDecoder(Protocol):
+    """Turns the JSON text of an inputs object into validated, normalised inputs."""
+
+    def __call__(self, body: bytes) -> dict[str, object]:
+        """Decode and validate.
+
+        Raises:
+            MalformedBody: not JSON, or not an object.
+            InvalidInput: with every fault, pointers under `/inputs`.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedNode:
+    """One node, ready to run.
+
+    Attributes:
+        index: its place in the canonical topological order.
+        connections: param, or `input`, to what a connection delivers there.
+        needs: indexes of the nodes it waits for.
+        pointers: place in the params, such as `/fields/email`, to the pointer of the input that is the whole of it.
+    """
+
+    index: int
+    id: str
+    type: str
+    effects: Effects
+    render: Render
+    connections: Mapping[str, Callable[[Scope], object]]
+    run: Runner
+    needs: tuple[int, ...]
+    timeout_s: float | None
+    pointers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One workflow, ready to run.
+
+    Attributes:
+        inputs, outputs: shapes; `inputs_schema` and `outputs_schema` their JSON Schemas (2020-12).
+        transaction: whether all nodes share one transaction.
+        render_outputs: the declared outputs mapping, or None: every node's result under its id.
+        hash: SHA-256 of the canonical JSON of the definition.
+    """
+
+    name: str
+    workflow: Workflow
+    nodes: tuple[PlannedNode, ...]
+    inputs: Record
+    outputs: Record
+    inputs_schema: Mapping[str, object]
+    outputs_schema: Mapping[str, object]
+    decode: InputDecoder
+    strategy: Strategy
+    transaction: bool
+    read_only: bool
+    destructive: bool
+    idempotent: bool
+    render_outputs: Render | None
+    hash: str

@@ -1,0 +1,122 @@
+"""Params trees compiled to closures: what runs for each call is dict and list look-ups, nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from nexusd.definitions.template import FILTERS, UNDEFINED, Template, as_text, step_into
+from nexusd.errors import InvalidInput
+from nexusd.planning.names import Root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nexusd.definitions.template import Expression
+    from nexusd.planning.names import Names, Resolved
+    from nexusd.planning.plan import Render, Scope
+
+Getter: TypeAlias = "Callable[[Scope], object]"
+"""A value out of a run's scope; UNDEFINED where there is none."""
+
+
+def compile_params(params: Mapping[str, object], names: Names, where: str) -> Render:
+    """A function that renders a node's params; `where` names the node in errors."""
+    parts = {name: _compile(value, names, f"{where}, param {name}") for name, value in params.items()}
+
+    def render(scope: Scope) -> dict[str, object]:
+        return {name: value for name, part in parts.items() if (value := part(scope)) is not UNDEFINED}
+
+    return render
+
+
+def _compile(value: object, names: Names, where: str) -> Getter:
+    if isinstance(value, Template):
+        return _template(value, names, where)
+    if isinstance(value, dict):
+        return _object({name: _compile(item, names, f"{where}.{name}") for name, item in value.items()})
+    if isinstance(value, list):
+        items = [_compile(item, names, f"{where}[{i}]") for i, item in enumerate(value)]
+        return lambda scope: [item for part in items if (item := part(scope)) is not UNDEFINED]
+    return lambda _scope: value
+
+
+def _object(parts: Mapping[str, Getter]) -> Getter:
+    def get(scope: Scope) -> object:
+        rendered = {name: item for name, part in parts.items() if (item := part(scope)) is not UNDEFINED}
+        # An object that lost everything it had goes itself: a filter on an input left out is no filter.
+        return rendered if rendered or not parts else UNDEFINED
+
+    return get
+
+
+def _template(template: Template, names: Names, where: str) -> Getter:
+    if template.is_whole:
+        return _expression(template.expressions[0], names, where, optional=True)
+    getters = [_expression(each, names, where, optional=False) for each in template.expressions]
+    pieces = template.pieces
+
+    def get(scope: Scope) -> str:
+        text = [pieces[0]]
+        for getter, piece in zip(getters, pieces[1:], strict=True):
+            text += (as_text(getter(scope)), piece)
+        return "".join(text)
+
+    return get
+
+
+def _expression(expression: Expression, names: Names, where: str, *, optional: bool) -> Getter:
+    resolved = names.resolve(expression)
+    plain = _path(resolved, where)
+    # An input by itself may be missing only where the planner allowed it to be left out; then the param is left out.
+    may_miss = optional and resolved.root is Root.INPUT and not resolved.steps and not expression.filters
+    if may_miss:
+        return plain
+    calls = expression.filters
+    text = expression.text
+
+    def get(scope: Scope) -> object:
+        value = plain(scope)
+        for call in calls:
+            if call.name == "default":
+                value = call.argument if value is UNDEFINED or value is None else value
+            elif value is not UNDEFINED:
+                value = FILTERS[call.name](value)
+        if value is UNDEFINED:
+            message = f"the template {{{{ {text} }}}} of {where} is undefined"
+            raise InvalidInput(message)
+        return value
+
+    return get
+
+
+def _path(resolved: Resolved, where: str) -> Getter:
+    name, steps = resolved.name, resolved.steps
+    if resolved.root is Root.NOW:
+        return lambda scope: scope.now
+    if resolved.root is Root.UUID:
+        return lambda scope: scope.uuid(where)
+    if resolved.root is Root.INPUT and not steps:
+        return lambda scope: scope.inputs.get(name, UNDEFINED)
+    if resolved.root is Root.INPUT:
+        return lambda scope: _follow(scope.inputs.get(name, UNDEFINED), steps)
+    if resolved.root is Root.NODE:
+        return lambda scope: _follow(scope.nodes.get(name, UNDEFINED), steps)
+    return lambda scope: _follow(scope.input, steps)
+
+
+def _follow(value: object, steps: tuple[str | int, ...]) -> object:
+    for step in steps:
+        value = step_into(value, step)
+        if value is UNDEFINED:
+            break
+    return value
+
+
+def compile_path(node: str, steps: tuple[str | int, ...]) -> Getter:
+    """What a connection delivers: a node's result, or what a path leads to in it; None where it leads nowhere."""
+
+    def get(scope: Scope) -> object:
+        value = _follow(scope.nodes.get(node), steps)
+        return None if value is UNDEFINED else value
+
+    return get

@@ -1,0 +1,204 @@
+"""The one door inside: every channel hands its calls to `Runtime.execute`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from nexusd.definitions.execution import Execution, Invocation, new_uuid7
+from nexusd.definitions.wire import write_json
+from nexusd.engines.engine import Engine, Run
+from nexusd.engines.history import History, Record, Status
+from nexusd.errors import Cancelled, InternalError, NexusError, NotSupported, WorkflowNotFound
+from nexusd.events import ErrorUnexpected, ExecutionFailed, ExecutionFinished, Observer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nexusd.databases.database import Database
+    from nexusd.planning.plan import Plan
+
+
+class Runtime:
+    """Finds the plan, validates the inputs, runs it on an engine and reports what happened.
+
+    Attributes:
+        history: the latest executions, of every channel.
+    """
+
+    def __init__(self, plans: Mapping[str, Plan], engine: Engine, database: Database, observe: Observer) -> None:
+        self._plans = dict(plans)
+        self._engine = engine
+        self.database = database
+        self.history = History()
+        self._observe = observe
+        self._background: set[asyncio.Task[None]] = set()
+
+    @property
+    def plans(self) -> Mapping[str, Plan]:
+        """All plans by name, sorted by name."""
+        return self._plans
+
+    def plan(self, name: str) -> Plan:
+        """The plan of that name.
+
+        Raises:
+            WorkflowNotFound: there is none.
+        """
+        plan = self._plans.get(name)
+        if plan is None:
+            raise WorkflowNotFound(f"there is no workflow named {name[:64]!r}")
+        return plan
+
+    async def execute(self, invocation: Invocation) -> Execution:
+        """Run a workflow to its end.
+
+        Raises:
+            NexusError: anything of the contract's table, `execution_id` set once the run had begun.
+        """
+        plan = self._admit(invocation)
+        record = self._record(plan, invocation, asyncio.current_task())
+        started = time.perf_counter()
+        try:
+            outputs = await self._run(plan, invocation, record, plan.decode(invocation.inputs))
+        except (Exception, asyncio.CancelledError) as error:
+            told = self._failed(invocation, record, error, started)
+            if told is error or told is None:
+                raise
+            raise told from error
+        duration_s = self._finished(invocation, record, started)
+        return Execution(
+            id=record.id,
+            workflow=plan.name,
+            outputs=outputs,
+            duration_ms=round(duration_s * 1000, 3),
+        )
+
+    def start(self, invocation: Invocation, done: Callable[[], None]) -> Record:
+        """Begin to run a workflow that nobody waits for; how it ends stands in the history.
+
+        Args:
+            invocation: its deadline, if any, counts.
+            done: called when it has ended, however it has.
+
+        Raises:
+            NexusError: it cannot be started; `done` is not called.
+        """
+        plan = self._admit(invocation)
+        inputs = plan.decode(invocation.inputs)
+        record = self._record(plan, invocation, None)
+        task = asyncio.create_task(self._unattended(plan, invocation, record, inputs))
+        record.task = task
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        task.add_done_callback(lambda _task: done())
+        return record
+
+    async def drain(self, grace_s: float) -> int:
+        """Let what was started end; cancel what has not after `grace_s`, and say how many those were."""
+        if not self._background:
+            return 0
+        _, late = await asyncio.wait(self._background, timeout=grace_s)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        return len(late)
+
+    def _admit(self, invocation: Invocation) -> Plan:
+        plan = self.plan(invocation.workflow)
+        if invocation.idempotency_key is not None:
+            raise NotSupported("Idempotency-Key is not supported by this version")
+        return plan
+
+    def _record(self, plan: Plan, invocation: Invocation, task: asyncio.Task[None] | None) -> Record:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        caller = invocation.principal.id
+        record = Record(new_uuid7(), plan.name, invocation.channel, caller, invocation.request_id, now, task)
+        self.history.add(record)
+        return record
+
+    async def _unattended(
+        self, plan: Plan, invocation: Invocation, record: Record, inputs: Mapping[str, object]
+    ) -> None:
+        started = time.perf_counter()
+        try:
+            outputs = write_json(await self._run(plan, invocation, record, inputs))
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - nobody awaits this task: the history tells
+            self._failed(invocation, record, error, started)
+        else:
+            self.history.keep_outputs(record, outputs)
+            self._finished(invocation, record, started)
+
+    async def _run(
+        self, plan: Plan, invocation: Invocation, record: Record, inputs: Mapping[str, object]
+    ) -> dict[str, object]:
+        deadline = asyncio.get_running_loop().time() + plan.workflow.timeout_s
+        if invocation.deadline is not None:
+            deadline = min(deadline, invocation.deadline)
+        run = Run(
+            id=record.id,
+            plan=plan,
+            inputs=inputs,
+            invocation=invocation,
+            now=record.started_at,
+            deadline=deadline,
+            database=self.database,
+            observe=self._observe,
+        )
+        return await self._engine.run(run)
+
+    def _finished(self, invocation: Invocation, record: Record, started: float) -> float:
+        duration_s = time.perf_counter() - started
+        record.end(Status.COMPLETED, round(duration_s * 1000, 3))
+        self._observe(
+            ExecutionFinished(record.workflow, record.channel, record.id, invocation.request_id, duration_s),
+        )
+        return duration_s
+
+    def _failed(
+        self, invocation: Invocation, record: Record, error: BaseException, started: float
+    ) -> NexusError | None:
+        """Note a failure; the error to tell, None where there is nobody to tell it."""
+        told: NexusError
+        attended = True
+        if isinstance(error, NexusError):
+            told = error
+        elif isinstance(error, asyncio.CancelledError):
+            told = Cancelled()
+            attended = record.cancel_asked
+            task = asyncio.current_task()
+            if attended and task is not None:
+                task.uncancel()
+        else:
+            # The edge: whatever is no NexusError is a bug, logged and hidden.
+            self._observe(unexpected("runtime", invocation.request_id, error))
+            told = InternalError()
+        told.execution_id = record.id
+        duration_s = time.perf_counter() - started
+        record.fail(told, round(duration_s * 1000, 3))
+        self._observe(
+            ExecutionFailed(
+                record.workflow,
+                record.channel,
+                record.id,
+                invocation.request_id,
+                duration_s,
+                told.code.value,
+                told.node,
+            ),
+        )
+        return told if attended else None
+
+
+def unexpected(where: str, request_id: str, error: BaseException) -> ErrorUnexpected:
+    """The event for a bug: types and code positions of the whole chain, without messages (they may hold row values)."""
+    chain: list[str] = []
+    current: BaseException | None = error
+    while current is not None:
+        chain.append(f"{type(current).__module__}.{type(current).__qualname__}")
+        chain += [f"  {f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(current.__traceback__)]
+        current = current.__cause__ or current.__context__
+    return ErrorUnexpected(where, request_id, type(error).__qualname__, "\n".join(chain))

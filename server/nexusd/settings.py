@@ -1,0 +1,182 @@
+"""Settings: read once, from flags, environment, file and defaults in that order, checked whole, frozen.
+
+The environment is read nowhere else. Units are in the names.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit, urlunsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrySettings:
+    """Where the registry is."""
+
+    path: str = "config/registry.yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSettings:
+    """The database and its pool.
+
+    Attributes:
+        url: `sqlite:///file` (relative to the working directory), `sqlite:////absolute/file`, `sqlite:///:memory:` or
+            `postgresql://…`.
+        ddl_url: where migrations connect; empty: the same as `url`.
+        auto_migrate: `true`, `verify`, `false` or `all`.
+        pooler: `none`, or `transaction` behind PgBouncer in transaction mode.
+        wait_s: how long a start waits for the database.
+    """
+
+    url: str = field(default="sqlite:///nexusd.db", repr=False)
+    ddl_url: str = field(default="", repr=False)
+    auto_migrate: str = "true"
+    migrations_dir: str = "migrations"
+    pool_min: int = 1
+    pool_max: int = 10
+    acquire_timeout_s: float = 2.0
+    statement_timeout_s: float = 30.0
+    pooler: str = "none"
+    wait_s: float = 60.0
+
+    @property
+    def is_memory(self) -> bool:
+        """Whether the database lives in this process alone."""
+        return self.url in {"sqlite:///:memory:", "sqlite://"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSettings:
+    """The HTTP channel."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    max_body_bytes: int = 1048576
+    header_timeout_s: float = 5.0
+    body_timeout_s: float = 30.0
+    max_in_flight: int = 256
+    queue_timeout_s: float = 1.0
+    request_timeout_s: float = 30.0
+    cors_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpSettings:
+    """The MCP channel."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = 3001
+    path: str = "/mcp"
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    public_url: str = ""
+    fast_path: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthSettings:
+    """Authentication."""
+
+    enabled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitoringSettings:
+    """Metrics and traces."""
+
+    enabled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionsSettings:
+    """The engine behind asynchronous runs."""
+
+    engine: str = "inline"
+    retention_days: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """The process.
+
+    Attributes:
+        secret_key: signs cursors and MCP state; empty: generated once and kept in the database.
+        grace_s: how long a stop waits for running work.
+        log_format: `auto` (console on a terminal, JSON else), `console` or `json`.
+    """
+
+    workers: int = 1
+    secret_key: str = field(default="", repr=False)
+    grace_s: float = 20.0
+    insecure: bool = False
+    log_format: str = "auto"
+    log_level: str = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything an operator can set."""
+
+    registry: RegistrySettings = RegistrySettings()
+    database: DatabaseSettings = DatabaseSettings()
+    http: HttpSettings = HttpSettings()
+    mcp: McpSettings = McpSettings()
+    auth: AuthSettings = AuthSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+    executions: ExecutionsSettings = ExecutionsSettings()
+    server: ServerSettings = ServerSettings()
+
+
+Setting = tuple[str, str]
+"""A setting's section and key."""
+
+
+def all_settings() -> Mapping[Setting, object]:
+    """Every setting with its default."""
+    defaults = Settings()
+    return {
+        (section.name, key.name): getattr(getattr(defaults, section.name), key.name)
+        for section in fields(defaults)
+        for key in fields(getattr(defaults, section.name))
+    }
+
+
+CHOICES: Final[Mapping[Setting, frozenset[str]]] = {
+    ("database", "auto_migrate"): frozenset({"true", "verify", "false", "all"}),
+    ("database", "pooler"): frozenset({"none", "transaction"}),
+    ("executions", "engine"): frozenset({"inline", "dbos"}),
+    ("server", "log_format"): frozenset({"auto", "console", "json"}),
+    ("server", "log_level"): frozenset({"debug", "info", "warning", "error"}),
+}
+
+SECRETS: Final[frozenset[Setting]] = frozenset({("database", "url"), ("database", "ddl_url"), ("server", "secret_key")})
+"""Settings that can be read from the file a `…_FILE` variable names, and that are never shown."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host to bind is reachable from this machine alone."""
+    if host in LOOPBACK_NAMES:
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def redacted_url(url: str) -> str:
+    """A database URL without its password and parameters, fit to be shown."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    user = parts.username
+    return urlunsplit((parts.scheme, f"{user}@{host}" if user else host, parts.path, "", ""))

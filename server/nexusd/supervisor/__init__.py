@@ -1,0 +1,1 @@
+"""What keeps the daemon running: services in one process, worker processes, and what is told of their health."""

@@ -1,0 +1,1 @@
+"""Sinks for events: logs, metrics, traces. One a file, each an Observer."""

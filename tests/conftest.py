@@ -1,0 +1,27 @@
+"""What every test may use: the fixtures of `tests/support`, and how coroutine tests and Hypothesis run."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import settings
+
+pytest_plugins = [
+    "tests.support.commands",
+    "tests.support.ports",
+    "tests.support.databases",
+    "tests.support.http_server",
+    "tests.support.connections",
+    "tests.support.nodes",
+]
+
+# No deadline for an example, since machines differ in speed; in CI the same examples each time.
+settings.register_profile("nexusd", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("nexusd")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Coroutine tests run on asyncio."""
+    return "asyncio"

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nexusd import WorkflowBuilder, catalog
+from nexusd.databases.cursors import CursorSigner
+from nexusd.definitions.loader import load_registry
+from nexusd.embedding.references import PythonDefinitions
+from nexusd.errors import ConfigurationError, InvalidInput, MalformedBody
+from nexusd.planning.compile import compile_registry
+from nexusd.planning.plan import Strategy
+
+if TYPE_CHECKING:
+    from nexusd.planning.plan import Plan
+
+MODELS = """version: 1
+models:
+  Contact:
+    fields:
+      id: {type: str, primary_key: true}
+      name: str
+      email: {type: str, unique: true, max_length: 320}
+      company: {type: str, nullable: true, index: true}
+      age: {type: int, nullable: true}
+      score: {type: decimal, precision: 12, scale: 2, default: "0"}
+workflows:
+"""
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def plans(workflows: str) -> dict[str, Plan]:
+    Path("r.yaml").write_text(MODELS + workflows)
+    registry = load_registry("r.yaml", PythonDefinitions())
+    return compile_registry(registry, catalog.node_types(registry, CursorSigner(b"k")))
+
+
+def plan(nodes: str, more: str = "") -> Plan:
+    return plans(f"  w:\n    nodes:\n{nodes}{more}")["w"]
+
+
+def problems(nodes: str, more: str = "") -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        plan(nodes, more)
+    return [f"{p.line}:{p.column} {p.message}" + (f" ({p.hint})" if p.hint else "") for p in caught.value.problems]
+
+
+CREATE = (
+    '      create: {type: ContactCreateNode, params: {name: "{{name}}", email: "{{email}}", company: "{{company}}"}}\n'
+)
+
+
+def test_inputs_are_inferred_from_the_fields_that_templates_fill() -> None:
+    schema = plan(CREATE).inputs_schema
+
+    assert schema["required"] == ["name", "email"]
+    assert schema["additionalProperties"] is False
+    properties = schema["properties"]
+    assert isinstance(properties, dict)
+    assert properties["email"]["maxLength"] == 320
+    assert [option.get("type") for option in properties["company"]["anyOf"]] == ["string", "null"]
+
+
+def test_an_input_of_a_filter_is_required_though_its_field_is_nullable() -> None:
+    search = '      search: {type: ContactListNode, params: {filter: {company: "{{company}}"}}}\n'
+
+    assert plan(CREATE + search).inputs.required == {"name", "email", "company"}
+
+
+def test_a_declared_input_may_leave_a_list_filter_out() -> None:
+    search = '      search: {type: ContactListNode, params: {filter: {company: "{{company}}"}, limit: 10}}\n'
+    compiled = plan(search, "    inputs: {company: {type: str, required: false}}\n")
+
+    assert compiled.inputs.required == frozenset()
+    assert compiled.decode(b"{}") == {}
+
+
+def test_the_narrower_of_several_uses_counts() -> None:
+    nodes = (
+        CREATE
+        + '      other: {type: ContactCreateNode, params: {name: "{{email}}", email: "b@b.b", company: "{{name}}"}}\n'
+    )
+    properties = plan(nodes).inputs_schema["properties"]
+
+    assert isinstance(properties, dict)
+    assert properties["email"]["maxLength"] == 320
+    assert properties["name"]["type"] == "string"
+
+
+def test_every_fault_of_the_inputs_is_told_with_its_pointer() -> None:
+    compiled = plan(CREATE)
+
+    with pytest.raises(InvalidInput) as caught:
+        compiled.decode(b'{"name": 7, "nmae": "x", "company": null}')
+
+    assert [(fault.pointer, fault.code) for fault in caught.value.faults] == [
+        ("/inputs/name", "type"),
+        ("/inputs/nmae", "unknown"),
+        ("/inputs/email", "required"),
+    ]
+    assert "did you mean 'name'?" in caught.value.detail
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b"7", b"{", b'{"name": "\xff"}'])
+def test_inputs_that_are_no_object_are_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedBody):
+        plan(CREATE).decode(body)
+
+
+def test_of_duplicate_keys_the_last_wins() -> None:
+    assert plan(CREATE).decode(b'{"name": 1, "name": "a", "email": "b"}') == {"name": "a", "email": "b"}
+
+
+def test_a_declared_default_fills_an_input_left_out() -> None:
+    compiled = plan(CREATE, "    inputs: {company: {type: str, default: Acme}}\n")
+
+    assert compiled.decode(b'{"name": "a", "email": "b"}')["company"] == "Acme"
+
+
+def test_nodes_stand_in_the_order_of_their_needs() -> None:
+    nodes = (
+        "      a: {type: ContactReadNode, params: {id: '{{b.id}}'}}\n"
+        "      b: {type: ContactCreateNode, params: {name: x, email: '{{email}}'}}\n"
+        "      c: {type: ContactReadNode, params: {id: '{{a.id}}'}}\n"
+    )
+    compiled = plan(nodes)
+
+    assert [node.id for node in compiled.nodes] == ["b", "a", "c"]
+    assert [node.needs for node in compiled.nodes] == [(), (0,), (1,)]
+    assert (compiled.strategy, compiled.transaction) == (Strategy.LINEAR, True)
+
+
+def test_one_database_node_needs_no_transaction_and_effects_are_told() -> None:
+    create, read = plan(CREATE), plan("      r: {type: ContactReadNode, params: {id: '{{id}}'}}\n")
+
+    assert (create.transaction, create.read_only, create.destructive, create.idempotent) == (False, False, False, False)
+    assert (read.transaction, read.read_only, read.destructive, read.idempotent) == (False, True, False, True)
+
+
+def test_outputs_are_every_result_or_what_is_declared() -> None:
+    assert list(plan(CREATE).outputs.properties) == ["create"]
+    compiled = plan(CREATE, "    outputs: {key: '{{create.id}}', note: 'made {{name}}'}\n")
+    schema = compiled.outputs_schema["properties"]
+    assert isinstance(schema, dict)
+    assert schema["key"]["type"] == "string"
+    assert list(schema) == ["key", "note"]
+
+
+def test_yaml_and_builder_give_equal_plans() -> None:
+    from_yaml = plan(CREATE)
+    built = WorkflowBuilder().add_node(
+        "ContactCreateNode", "create", {"name": "{{name}}", "email": "{{email}}", "company": "{{company}}"}
+    )
+    Path("r.yaml").write_text(MODELS.replace("workflows:\n", ""))
+    registry = load_registry("r.yaml", PythonDefinitions())
+    workflows = {"w": replace(built.build(), name="w")}
+    registry = type(registry)(models=registry.models, workflows=workflows, sources=registry.sources)
+    from_builder = compile_registry(registry, catalog.node_types(registry, CursorSigner(b"k")))["w"]
+
+    assert from_builder.hash == from_yaml.hash
+    assert from_builder.inputs_schema == from_yaml.inputs_schema
+    assert from_builder.outputs_schema == from_yaml.outputs_schema
+
+
+@pytest.mark.parametrize(
+    ("nodes", "more", "problem"),
+    [
+        ("      a: {type: ContactCreatNode}\n", "", "14:17 there is no node type 'ContactCreatNode' (did you mean 'ContactCreateNode'?)"),
+        ("      a: {type: ContactCreateNode, params: {nme: x, name: x, email: y}}\n", "", "14:50 there is no param named 'nme' (did you mean 'name'?)"),
+        ("      a: {type: ContactCreateNode, params: {name: x, email: y, age: '8'}}\n", "", "14:69 must be an integer"),
+        ("      a: {type: ContactCreateNode, params: {name: '{{', email: y}}\n", "", "14:51 not a template: a template begins with a name, such as {{ email }}"),
+        ("      a: {type: ContactReadNode, params: {id: '{{a.id}}'}}\n", "", "14:47 the node a cannot use its own result"),
+        ("      a: {type: ContactReadNode, params: {id: '{{b.id}}'}}\n      b: {type: ContactReadNode, params: {id: '{{a.id}}'}}\n", "", "14:10 the nodes wait for each other: a -> b -> a"),
+        (CREATE + "      r: {type: ContactReadNode, params: {id: '{{create.idd}}'}}\n", "", "15:47 the result of create has no idd"),
+        (CREATE + "      r: {type: ContactListNode, params: {limit: '{{create.name}}'}}\n", "", "15:50 create.name is of another type than what stands here"),
+        (CREATE, "    inputs: {phone: str}\n", "15:21 no template uses the input 'phone'"),
+        (CREATE, "    inputs: {email: {type: str, required: false}}\n", "14:75 the input 'email' is declared required: false, but is needed here"),
+        (CREATE, "    inputs: {name: int}\n", "14:56 nothing can be what the input 'name' must be here and elsewhere"),
+        (CREATE, "    connections: [[create, result, serch, input]]\n", "15:36 there is no node 'serch' (known: create)"),
+        (CREATE + "      r: {type: ContactReadNode}\n", "    connections: [[create, idd, r, id]]\n", "16:28 create has no output 'idd' (`result` is the whole result; a field of it by its name)"),
+        (CREATE + "      r: {type: ContactReadNode, params: {id: x}}\n", "    connections: [[create, id, r, id]]\n", "16:35 the param 'id' of r is given already"),
+        (CREATE + "      name: {type: ContactCountNode}\n", "    inputs: {name: str}\n", "14:56 'name' is both an input and a node; write inputs.name or nodes.name"),
+        ("      a: {type: ContactCountNode, when: 'true'}\n", "", "14:41 when is not part of this version"),
+        ("      a: {type: ContactCountNode, call: 'm:f'}\n", "", "14:41 ContactCountNode has no key 'call'"),
+        ("      a: {type: ContactReadNode, params: {id: '{{ item.id }}'}}\n", "", "14:47 item means something only in a node with foreach"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_found_at_load_with_its_place(nodes: str, more: str, problem: str) -> None:
+    assert problem in problems(nodes, more)
+
+
+def test_problems_of_all_workflows_are_told_together() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        plans("  a: {nodes: {x: {type: Nope}}}\n  b: {nodes: {y: {type: Nope}}}\n")
+    assert [p.line for p in caught.value.problems] == [12, 13]
