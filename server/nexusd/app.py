@@ -107,7 +107,12 @@ async def open_runtime(loaded: Loaded, observe: Observer = ignore) -> AsyncItera
     """
     executor = catalog.ddl_executor(loaded.settings, loaded.registry, __version__, observe)
     executor.start()
-    outcome = await asyncio.to_thread(executor.wait)
+    try:
+        outcome = await asyncio.to_thread(executor.wait)
+    except asyncio.CancelledError:
+        # A thread cannot be cancelled: it ends because the executor does.
+        executor.cancel(signal.SIGINT)
+        raise
     async with _open(loaded, outcome, observe) as runtime:
         yield runtime
 

@@ -80,13 +80,18 @@ def _reporting(entry: Entry, found: Entry) -> Entry:
     return type(entry)(entry.document, entry.value, entry.path, found.problems)
 
 
+def alive_dataflows() -> list[DataFlow]:
+    """Every DataFlow of this process that something still holds."""
+    return list(_alive)
+
+
 def only_dataflow() -> DataFlow:
     """The one DataFlow of this process.
 
     Raises:
         UsageError: there is none, or there are several.
     """
-    found = list(_alive)
+    found = alive_dataflows()
     if len(found) != 1:
         count = "no DataFlow" if not found else f"{len(found)} DataFlow objects"
         raise UsageError(f"there {'is' if not found else 'are'} {count} in this process; say which: Nexus(dataflow=db)")

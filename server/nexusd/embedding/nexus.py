@@ -13,7 +13,7 @@ from nexusd.configuration import load_settings
 from nexusd.definitions.registry import Registry
 from nexusd.definitions.workflow import Workflow
 from nexusd.definitions.workflow_loader import WORKFLOW_NAME
-from nexusd.embedding.dataflow import DataFlow, only_dataflow
+from nexusd.embedding.dataflow import DataFlow, alive_dataflows, only_dataflow
 from nexusd.embedding.misuse import UsageError, refuse_unknown
 from nexusd.embedding.references import PythonDefinitions
 
@@ -71,6 +71,7 @@ class Nexus:
             "enable_monitoring": (("monitoring", "enabled"), enable_monitoring),
         }
         self._dataflow = dataflow
+        self._kept: list[DataFlow] = []
         self._workflows: dict[str, Workflow] = {}
         self._lock = threading.Lock()
         self._started = False
@@ -94,6 +95,8 @@ class Nexus:
         if self._started:
             raise UsageError(f"{name!r} comes too late: register every workflow before start()")
         self._workflows[name] = replace(workflow, name=name)
+        # A program may build all this in a function whose own names are gone when it starts.
+        self._kept = alive_dataflows()
 
     def start(self) -> None:
         """Serve until SIGTERM, SIGINT or `stop`; blocks, and returns once everything is drained.

@@ -76,7 +76,7 @@ def test_case_that_does_not_hold_says_why_and_ends_with_one(
     lines = done.out.splitlines()
     assert (done.exit_code, lines[0]) == (1, "FAILED tests/contacts.yaml:2 one")
     assert lines[1].startswith(f"       {difference}")
-    assert done.err == "1 cases, 1 failed\n"
+    assert done.err == "1 case, 1 failed\n"
 
 
 def test_one_file_may_be_named(nexusd: Nexusd, folder: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING, TypeAlias
@@ -12,13 +14,14 @@ import pytest
 
 from nexusd import __version__
 from tests.support.commands import Done
-from tests.support.daemon import clean_environment, run_cli
+from tests.support.daemon import ROOT, clean_environment, run_cli
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 Nexusd: TypeAlias = "Callable[..., Done]"
+WAIT_S = 5.0
 NOT_FOR_HELP = ("mcp", "psycopg", "asyncpg", "rich", "sqlite3")
 NOT_FOR_QUICK_VERBS = (*NOT_FOR_HELP, "typer", "starlette", "uvicorn", "asyncio", "msgspec")
 
@@ -64,11 +67,12 @@ def test_version_behind_a_setting_is_printed_too(nexusd: Nexusd) -> None:
     assert nexusd("--config", "x.yaml", "version") == Done(0, f"nexusd {__version__}\n", "")
 
 
-def test_help_names_every_verb(nexusd: Nexusd) -> None:
+def test_help_and_documentation_name_every_verb(nexusd: Nexusd) -> None:
     done = nexusd("--help")
     assert (done.exit_code, done.err) == (0, "")
-    for verb in ("serve", "run", "check", "workflows", "schema", "version", "healthcheck"):
-        assert f"\n  {verb}" in done.out
+    helped = re.findall(r"^  ([a-z]+) ", done.out.partition("Commands:")[2], re.MULTILINE)
+    table = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8").partition("## Settings")[0]
+    assert sorted(helped) == sorted(re.findall(r"^\| `nexusd ([a-z]+)", table, re.MULTILINE))
 
 
 @pytest.mark.parametrize("arguments", [[], ["serv"], ["--nope", "check"], ["check", "--output", "xml"]], ids=str)
@@ -139,3 +143,22 @@ def test_completion_offers_verbs_and_options(tmp_path: Path) -> None:
     assert complete("nexusd wor") == ["workflows"]
     assert complete("nexusd check --out") == ["--output"]
     assert complete("nexusd check --output g") == ["github"]
+
+
+def test_interrupt_ends_a_wait_for_the_database(folder: Path) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        url = f"postgresql://postgres@127.0.0.1:{bound.getsockname()[1]}/nowhere"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nexusd", "run", "contact_list", "--database-url", url],
+            cwd=folder,
+            env=clean_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("waiting: ")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, out, err) == (130, "", "")

@@ -110,3 +110,9 @@ def test_schema_accepts_the_registries_of_this_project(nexusd: Nexusd) -> None:
     validator.check_schema(schema)
     for name in ("config/registry.yaml", "examples/crm/registry.yaml", "examples/crm/deals.yaml"):
         assert list(validator.iter_errors(read_document(ROOT / name).value)) == []
+
+
+def test_openapi_describes_every_workflow(nexusd: Nexusd) -> None:
+    document = nexusd("openapi").payload
+    assert document["openapi"].startswith("3.1")
+    assert {"/workflows/create_contact/execute", "/workflows/contact_list/execute"} <= document["paths"].keys()

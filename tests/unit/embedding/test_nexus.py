@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -117,6 +118,17 @@ def test_builder_that_was_not_built_is_refused() -> None:
 def test_impossible_name_is_refused() -> None:
     with pytest.raises(UsageError, match="'create contact' cannot be a workflow's name"):
         Nexus().register("create contact", workflow())
+
+
+def test_dataflow_outlives_the_function_that_made_it() -> None:
+    def make() -> Nexus:
+        app, db = Nexus(), contacts()
+        app.register("create_contact", workflow())
+        assert db.checked_models()
+        return app
+
+    gc.collect()
+    assert list(make().load().registry.models) == ["Contact"]
 
 
 def test_dataflow_must_be_one() -> None:

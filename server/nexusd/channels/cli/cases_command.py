@@ -56,7 +56,7 @@ def test(arguments: Arguments) -> int:
         except OSError as error:
             say_error(f"{report}: cannot be written: {error.strerror}")
             return CANNOT_CREATE
-    say(f"{len(results)} cases, {len(failed)} failed")
+    say(f"{len(results)} case{'' if len(results) == 1 else 's'}, {len(failed)} failed")
     return FAILED if failed else 0
 
 

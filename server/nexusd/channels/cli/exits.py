@@ -1,4 +1,4 @@
-"""How the command line ends: exit codes by error code (docs/reference.md, section 6), numbered as in sysexits.h."""
+"""How the command line ends: exit codes by error code, with the numbers of sysexits.h (docs/command-line.md)."""
 
 from __future__ import annotations
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 NOT_READY: Final = 1
 TIMEOUT_S: Final = 3.0
-_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+"""Addresses to bind that are none to connect to, and what to connect to instead."""
+
 _HELP: Final = """Usage: nexusd healthcheck [OPTIONS]
 
   Ask the running server whether it is ready: GET /health/ready at the
@@ -73,7 +75,7 @@ def _ask(settings: Settings) -> str:
         OSError: nothing answers in time.
     """
     host = settings.http.host.strip("[]")
-    with socket.create_connection((_EVERYWHERE.get(host, host), settings.http.port), TIMEOUT_S) as connection:
+    with socket.create_connection((EVERYWHERE.get(host, host), settings.http.port), TIMEOUT_S) as connection:
         # Health routes answer under any Host.
         connection.sendall(b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         with connection.makefile("rb") as answer:

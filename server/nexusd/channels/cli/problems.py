@@ -10,7 +10,7 @@ import typer
 
 from nexusd.channels.channel import problem_document
 from nexusd.channels.cli.exits import EXIT
-from nexusd.channels.cli.output import print_json, printable
+from nexusd.channels.cli.output import print_json, printable, write
 from nexusd.channels.http.problems import STATUS
 from nexusd.definitions.wire import write_json
 from nexusd.errors import Code, ConfigurationError, NexusError, StartupError
@@ -138,7 +138,7 @@ def print_problems(error: ConfigurationError, form: str) -> None:
     for problem in error.problems:
         place = f" file={_property(problem.file)},line={problem.line},col={problem.column}" if problem.file else ""
         text = f"{problem.message} ({problem.hint})" if problem.hint else problem.message
-        print(f"::error{place}::{_message(text)}")
+        write(f"::error{place}::{_message(text)}")
 
 
 def _as_mapping(problem: Problem) -> dict[str, object]:

@@ -10,13 +10,14 @@ import typer
 
 from nexusd import __version__, app
 from nexusd.channels.cli.cases_command import PATH, TEST, test
+from nexusd.channels.cli.executions_command import executions
 from nexusd.channels.cli.exits import INTERNAL
 from nexusd.channels.cli.healthcheck import healthcheck
 from nexusd.channels.cli.init_command import FOLDER, init
 from nexusd.channels.cli.options import GLOBAL, Arguments, Option, Session, command, invoke
 from nexusd.channels.cli.output import write
 from nexusd.channels.cli.problems import say, say_error, tell
-from nexusd.channels.cli.registry_commands import CHECK, WORKFLOW, WORKFLOWS, check, schema, workflows
+from nexusd.channels.cli.registry_commands import CHECK, WORKFLOW, WORKFLOWS, check, openapi, schema, workflows
 from nexusd.channels.cli.run_command import completable, run
 from nexusd.embedding.references import PythonDefinitions
 from nexusd.errors import NexusError
@@ -67,8 +68,10 @@ def build_program() -> typer.Typer:
     _add_run(program)
     program.command("check")(command(check, CHECK))
     program.command("workflows")(command(workflows, WORKFLOWS, WORKFLOW))
+    program.add_typer(executions(), name="executions")
     program.command("test")(command(test, TEST, PATH))
     program.command("init")(command(init, (), FOLDER))
+    program.command("openapi")(command(openapi, GLOBAL))
     program.command("schema")(command(schema, ()))
     program.command("version")(command(version, ()))
     program.command(

@@ -13,23 +13,30 @@ from nexusd.events import DatabaseWaiting
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from nexusd.events import Event
+    from nexusd.events import Event, Observer
 
 _INTERVAL_S: Final = 1.0
 _CLEAR_LINE: Final = "\r\x1b[K"
 
 
-def say_waiting(event: Event) -> None:
-    """An observer that tells why a start takes long."""
-    if isinstance(event, DatabaseWaiting):
-        say(f"waiting for the database: {event.reason}")
+def waiting_told() -> Observer:
+    """An observer that tells, once, why a start takes long."""
+    told: set[str] = set()
+
+    def observe(event: Event) -> None:
+        if isinstance(event, DatabaseWaiting) and event.reason not in told:
+            told.add(event.reason)
+            say(f"waiting: {event.reason}")
+
+    return observe
 
 
 class Progress:
     """Counts the seconds on standard error while its block runs, if that is a terminal; nothing in the first second."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, *, interval_s: float = _INTERVAL_S) -> None:
         self._what = what
+        self._interval_s = interval_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._count, daemon=True)
 
@@ -53,7 +60,7 @@ class Progress:
     def _count(self) -> None:
         started = time.monotonic()
         shown = False
-        while not self._ended.wait(_INTERVAL_S):
+        while not self._ended.wait(self._interval_s):
             print(
                 f"{_CLEAR_LINE}{self._what} … {time.monotonic() - started:.0f} s", end="", file=sys.stderr, flush=True
             )

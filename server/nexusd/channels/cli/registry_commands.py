@@ -10,6 +10,7 @@ from nexusd.channels.cli.inputs import kinds_of
 from nexusd.channels.cli.options import GLOBAL, OUTPUT, Argument, Arguments, Option
 from nexusd.channels.cli.output import chosen_form, print_json, print_table, printable, write
 from nexusd.channels.cli.problems import print_problems, say_problems, tell
+from nexusd.channels.http.openapi import openapi_document
 from nexusd.definitions.execution import new_request_id
 from nexusd.definitions.registry_schema import registry_schema
 from nexusd.documents import as_mapping, did_you_mean
@@ -93,6 +94,13 @@ def _describe(plan: Plan) -> None:
         print_table(rows, ("input", "type", "required", "description"))
     write("")
     print_table([{"node": node.id, "type": node.type} for node in plan.workflow.nodes], ("node", "type"))
+
+
+def openapi(arguments: Arguments) -> int:
+    """Print the OpenAPI description of the HTTP channel."""
+    plans = app.load(arguments.settings(), PythonDefinitions()).plans
+    print_json(openapi_document([plan for _, plan in sorted(plans.items())]))
+    return 0
 
 
 def schema(_arguments: Arguments) -> int:

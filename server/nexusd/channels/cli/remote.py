@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import os
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
+import typer
+
+from nexusd.channels.cli.options import Option
 from nexusd.channels.cli.problems import RemoteProblem
 from nexusd.definitions.wire import read_json
+from nexusd.documents import as_mapping
 from nexusd.errors import MalformedBody, StartupError, UnknownOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    from nexusd.channels.cli.options import Arguments
 
 CONNECT_TIMEOUT_S: Final = 10.0
 ANSWER_TIMEOUT_S: Final = 600.0
@@ -22,6 +30,12 @@ class ServerUnreachable(StartupError):
     """The server does not answer."""
 
     exit_code = 69
+
+
+SERVER: Final = (
+    Option(flag="--server", text="URL of the server", metavar="URL"),
+    Option(flag="--api-key", text="Key for the server [env: NEXUSD_API_KEY]", metavar="KEY"),
+)
 
 
 class Remote:
@@ -55,13 +69,7 @@ class Remote:
             RemoteProblem: the daemon refused.
             ServerUnreachable: it does not answer, or not as nexusd does.
         """
-        connection = self._connect()
-        try:
-            return self._exchange(connection, "GET", f"/workflows/{quote(name, safe='')}", None, {})
-        except (OSError, http.client.HTTPException) as error:
-            raise ServerUnreachable(f"{self._shown} did not answer ({_told(error)})") from error
-        finally:
-            connection.close()
+        return self.ask("GET", f"/workflows/{quote(name, safe='')}")
 
     def execute(self, name: str, inputs: bytes, *, dry_run: bool, idempotency_key: str | None) -> Mapping[str, object]:
         """The outputs of a run on the daemon.
@@ -77,50 +85,102 @@ class Remote:
         if idempotency_key is not None:
             headers["Idempotency-Key"] = idempotency_key
         path = f"/workflows/{quote(name, safe='')}/execute"
-        connection = self._connect()
         try:
-            document = self._exchange(connection, "POST", path, b'{"inputs":' + inputs + b"}", headers)
+            with self._sent("POST", path, b'{"inputs":' + inputs + b"}", headers) as answer:
+                document = self._read(answer)
         except (OSError, http.client.HTTPException) as error:
             message = f"{self._shown} did not answer ({_told(error)}); whether the workflow ran is not known"
             raise UnknownOutcome(message) from error
-        finally:
-            connection.close()
         outputs = document.get("outputs")
         if not isinstance(outputs, dict):
-            raise ServerUnreachable(f"{self._shown} answers, but not as nexusd does")
+            raise self._stranger(http.client.OK)
         return outputs
 
-    def _connect(self) -> http.client.HTTPConnection:
+    def ask(self, method: str, path: str) -> Mapping[str, object]:
+        """The answer to a request that may as well be sent twice.
+
+        Raises:
+            RemoteProblem: the daemon refused.
+            ServerUnreachable: it does not answer, or not as nexusd does.
+        """
+        try:
+            with self._sent(method, path, None, {}) as answer:
+                return self._read(answer)
+        except (OSError, http.client.HTTPException) as error:
+            raise ServerUnreachable(f"{self._shown} did not answer ({_told(error)})") from error
+
+    def events(self, path: str) -> Iterator[tuple[str, Mapping[str, object]]]:
+        """The server-sent events at `path` (html.spec.whatwg.org, section 9.2) as they come: name and data of each.
+
+        Raises:
+            RemoteProblem: the daemon refused.
+            ServerUnreachable: it does not answer, or not as nexusd does.
+        """
+        try:
+            with self._sent("GET", path, None, {"Accept": "text/event-stream"}) as answer:
+                if answer.headers.get_content_type() != "text/event-stream":
+                    self._read(answer)
+                    raise self._stranger(answer.status)
+                name = ""
+                for line in answer:
+                    field, _, value = line.decode().rstrip("\n").partition(": ")
+                    if field == "event":
+                        name = value
+                    elif field == "data":
+                        yield name, as_mapping(read_json(value))
+        except (OSError, http.client.HTTPException) as error:
+            raise ServerUnreachable(f"{self._shown} ended the stream ({_told(error)})") from error
+
+    @contextlib.contextmanager
+    def _sent(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Iterator[http.client.HTTPResponse]:
         kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
         connection = kind(self._host, self._port, timeout=CONNECT_TIMEOUT_S)
-        try:
-            connection.connect()
-        except OSError as error:
-            raise ServerUnreachable(f"{self._shown} cannot be reached ({_told(error)})") from error
-        connection.sock.settimeout(ANSWER_TIMEOUT_S)
-        return connection
+        with contextlib.closing(connection):
+            try:
+                connection.connect()
+            except OSError as error:
+                raise ServerUnreachable(f"{self._shown} cannot be reached ({_told(error)})") from error
+            connection.sock.settimeout(ANSWER_TIMEOUT_S)
+            connection.request(method, self._path + path, body, {**self._headers, **headers})
+            yield connection.getresponse()
 
-    def _exchange(
-        self,
-        connection: http.client.HTTPConnection,
-        method: str,
-        path: str,
-        body: bytes | None,
-        headers: Mapping[str, str],
-    ) -> Mapping[str, object]:
-        connection.request(method, self._path + path, body, {**self._headers, **headers})
-        answer = connection.getresponse()
-        succeeded = answer.status == http.client.OK
+    def _read(self, answer: http.client.HTTPResponse) -> Mapping[str, object]:
+        succeeded = answer.status in {http.client.OK, http.client.ACCEPTED}
         expected = "application/json" if succeeded else "application/problem+json"
         try:
             document = read_json(answer.read()) if answer.headers.get_content_type() == expected else None
         except MalformedBody:
             document = None
         if not isinstance(document, dict):
-            raise ServerUnreachable(f"{self._shown} answers {answer.status}, but not as nexusd does; is the URL right?")
+            raise self._stranger(answer.status)
         if not succeeded:
             raise RemoteProblem(document, answer.status)
         return document
+
+    def _stranger(self, status: int) -> ServerUnreachable:
+        return ServerUnreachable(f"{self._shown} answers {status}, but not as nexusd does; is the URL right?")
+
+
+def remote_at(url: str, arguments: Arguments) -> Remote:
+    """The daemon at a URL, with the key that was given or is in the environment.
+
+    Raises:
+        typer.BadParameter: URL or key cannot be one.
+    """
+    key = arguments.text("--api-key") or os.environ.get("NEXUSD_API_KEY", "")
+    if not fits_header(key):
+        raise typer.BadParameter("a key is printable ASCII", param_hint="--api-key")
+    try:
+        return Remote(url, key)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--server") from error
+
+
+def fits_header(text: str) -> bool:
+    """Whether a text can be the value of a header."""
+    return text.isascii() and text.isprintable()
 
 
 def _told(error: BaseException) -> str:

@@ -16,8 +16,8 @@ from nexusd.channels.cli.line import Line, LineError, read_line, spell_out
 from nexusd.channels.cli.options import GLOBAL, Arguments, Option, Session, command, invoke
 from nexusd.channels.cli.output import print_outputs
 from nexusd.channels.cli.problems import tell
-from nexusd.channels.cli.progress import Progress, say_waiting
-from nexusd.channels.cli.remote import Remote
+from nexusd.channels.cli.progress import Progress, waiting_told
+from nexusd.channels.cli.remote import fits_header, remote_at
 from nexusd.configuration import load_settings
 from nexusd.definitions.execution import Invocation, new_request_id
 from nexusd.definitions.wire import write_json
@@ -114,22 +114,12 @@ def _find_remotely(workflow: str, arguments: Arguments, url: str) -> tuple[Mappi
     useless = [flag for flag in arguments.given() if flag in _LOCAL]
     if useless:
         arguments.fail(f"{useless[0]} has no effect with --server: the server has its own")
-    key = arguments.text("--api-key") or os.environ.get("NEXUSD_API_KEY", "")
-    if not _fits_header(key):
-        raise typer.BadParameter("a key is printable ASCII", param_hint="--api-key")
-    try:
-        remote = Remote(url, key)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--server") from error
+    remote = remote_at(url, arguments)
 
     def execute(call: Call) -> Mapping[str, object]:
         return remote.execute(workflow, call.inputs, dry_run=call.dry_run, idempotency_key=call.idempotency_key)
 
     return remote.workflow(workflow), execute
-
-
-def _fits_header(text: str) -> bool:
-    return text.isascii() and text.isprintable()
 
 
 def _perform(line: Line, view: Mapping[str, object], execute: Execute, session: Session) -> int:
@@ -142,7 +132,7 @@ def _perform(line: Line, view: Mapping[str, object], execute: Execute, session: 
         if given != _early_values(line):
             arguments.fail(f"put {' and '.join(given)} right behind the workflow's name")
         key = arguments.text("--idempotency-key")
-        if key is not None and not (key and _fits_header(key)):
+        if key is not None and not (key and fits_header(key)):
             raise typer.BadParameter("a key is printable ASCII", param_hint="--idempotency-key")
         call = Call(inputs=_inputs(arguments, inputs), dry_run=arguments.on("--dry-run"), idempotency_key=key)
         with Progress(f"running {name}"):
@@ -209,7 +199,9 @@ def _inputs(arguments: Arguments, inputs: Sequence[InputOption]) -> bytes:
 
 
 def _execute_here(loaded: app.Loaded, workflow: str, call: Call, request_id: str) -> Mapping[str, object]:
-    observe = catalog.log_sink(loaded.settings.server) if loaded.settings.server.log_level == "debug" else say_waiting
+    observe = (
+        catalog.log_sink(loaded.settings.server) if loaded.settings.server.log_level == "debug" else waiting_told()
+    )
 
     async def execute() -> Mapping[str, object]:
         async with app.open_runtime(loaded, observe) as runtime:
