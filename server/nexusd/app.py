@@ -8,14 +8,14 @@ import os
 import signal
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from nexusd import __version__, catalog
 from nexusd.channels.listener import bind, url_of
 from nexusd.databases.cursors import CursorSigner
-from nexusd.ddl.executor import Verdict
+from nexusd.ddl.migration import Verdict
 from nexusd.definitions.loader import PythonSource, load_registry
 from nexusd.events import ChannelStarted, RegistryLoaded, ServerStarted, ignore
 from nexusd.planning.compile import compile_registry
@@ -25,10 +25,13 @@ from nexusd.supervisor.services import Supervisor
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from pathlib import Path
 
     from nexusd.channels.listener import Drain
+    from nexusd.ddl.administration import Administration
     from nexusd.ddl.executor import DDLOutcome, SyncDDLExecutor
+    from nexusd.ddl.options import DDLOptions
     from nexusd.definitions.registry import Registry
     from nexusd.events import Observer
     from nexusd.planning.plan import Plan
@@ -90,9 +93,12 @@ def serve(loaded: Loaded, take_stop: Callable[[Callable[[], None]], None] | None
     observe(RegistryLoaded(len(loaded.registry.models), len(loaded.plans), loaded.duration_s))
     sockets = _bind(settings)
     try:
-        outcome = _migrate(catalog.ddl_executor(settings, loaded.registry, __version__, observe), settings)
+        options = catalog.ddl_options(settings, __version__)
+        executor = catalog.ddl_executor(settings, loaded.registry, options, observe)
+        # While its thread talks to the database, this one imports what will serve.
+        outcome = _migrate(executor, lambda: catalog.preload(settings))
         with asyncio.Runner(loop_factory=catalog.loop_factory()) as runner:
-            return runner.run(_serve(loaded, outcome, sockets, observe, take_stop))
+            return runner.run(_serve(loaded, outcome, executor, sockets, observe, take_stop))
     finally:
         for sock in sockets.values():
             sock.close()
@@ -105,7 +111,8 @@ async def open_runtime(loaded: Loaded, observe: Observer = ignore) -> AsyncItera
     Raises:
         StartupError: the database cannot be reached or brought to the registry.
     """
-    executor = catalog.ddl_executor(loaded.settings, loaded.registry, __version__, observe)
+    options = catalog.ddl_options(loaded.settings, __version__)
+    executor = catalog.ddl_executor(loaded.settings, loaded.registry, options, observe)
     executor.start()
     try:
         outcome = await asyncio.to_thread(executor.wait)
@@ -129,8 +136,69 @@ def _bind(settings: Settings) -> dict[str, socket.socket]:
     return sockets
 
 
-def _migrate(executor: SyncDDLExecutor, settings: Settings) -> DDLOutcome:
-    """Run the executor to its end; SIGTERM and SIGINT cancel it."""
+def apply_migrations(
+    loaded: Loaded, observe: Observer, *, contract: bool, confirmed: bool, rehearse: bool
+) -> DDLOutcome:
+    """Do what a start would do to the database, and what it leaves for later.
+
+    Args:
+        loaded: whose registry.
+        observe: told of what happens.
+        contract: whether contract files are applied too.
+        confirmed: whether this registry becomes the newest although a newer one was applied.
+        rehearse: whether everything is rolled back at the end.
+
+    Raises:
+        StartupError: why the database is not as the registry wants it.
+    """
+    options = _applying(loaded.settings)
+    options = replace(options, contract=contract, confirmed=confirmed, rehearse=rehearse)
+    executor = catalog.ddl_executor(loaded.settings, loaded.registry, options, observe)
+    outcome = _migrate(executor, _nothing)
+    if outcome.connection is not None:
+        outcome.connection.close()
+    if outcome.deferred and not rehearse:
+        executor.run_deferred()
+    return outcome
+
+
+@contextlib.contextmanager
+def open_migrations(loaded: Loaded) -> Iterator[Administration]:
+    """The database of the settings for an operator: plan, state, files.
+
+    Raises:
+        StartupError: the database cannot be reached, or a migration file cannot be used.
+    """
+    target = catalog.ddl_connect(loaded.settings.database)()
+    try:
+        yield catalog.ddl_administration(loaded.settings, loaded.registry, target, _applying(loaded.settings))
+    finally:
+        connection = target.hand_over()
+        if connection is not None:
+            connection.close()
+
+
+def migration_files(settings: Settings) -> list[Path]:
+    """The migration files of the settings, names and headers checked.
+
+    Raises:
+        StartupError: one cannot be used.
+    """
+    return catalog.migration_files(settings.database)
+
+
+def _applying(settings: Settings) -> DDLOptions:
+    """How far a migration goes that an operator asks for, whatever a start would do."""
+    options = catalog.ddl_options(settings, __version__)
+    return options if options.auto_migrate == "all" else replace(options, auto_migrate="true")
+
+
+def _nothing() -> None:
+    """Nothing to do meanwhile."""
+
+
+def _migrate(executor: SyncDDLExecutor, meanwhile: Callable[[], None]) -> DDLOutcome:
+    """Run the executor to its end, and `meanwhile` beside it; SIGTERM and SIGINT cancel it."""
     is_main = threading.current_thread() is threading.main_thread()
     numbers = (signal.SIGTERM, signal.SIGINT) if is_main else ()
     before = {
@@ -139,8 +207,7 @@ def _migrate(executor: SyncDDLExecutor, settings: Settings) -> DDLOutcome:
     }
     try:
         executor.start()
-        # While its thread talks to the database, this one imports what will serve.
-        catalog.preload(settings)
+        meanwhile()
         return executor.wait()
     finally:
         for number, handler in before.items():
@@ -162,6 +229,7 @@ async def _open(loaded: Loaded, outcome: DDLOutcome, observe: Observer) -> Async
 async def _serve(
     loaded: Loaded,
     outcome: DDLOutcome,
+    executor: SyncDDLExecutor,
     sockets: Mapping[str, socket.socket],
     observe: Observer,
     take_stop: Callable[[Callable[[], None]], None] | None,
@@ -180,7 +248,29 @@ async def _serve(
         if take_stop is not None:
             loop = asyncio.get_running_loop()
             take_stop(partial(_from_any_thread, loop, supervisor))
-        return await supervisor.run(loaded.started)
+        async with _deferred(executor if outcome.deferred else None, health):
+            return await supervisor.run(loaded.started)
+
+
+@contextlib.asynccontextmanager
+async def _deferred(executor: SyncDDLExecutor | None, health: HealthBoard) -> AsyncIterator[None]:
+    """Make what the migration left for later once every channel answers; what is not done by the end, later still."""
+    if executor is None:
+        yield
+        return
+
+    async def work() -> None:
+        await health.once_started.wait()
+        await asyncio.to_thread(executor.run_deferred)
+
+    task = asyncio.create_task(work())
+    try:
+        yield
+    finally:
+        executor.cancel()
+        if not health.once_started.is_set():
+            task.cancel()
+        await asyncio.wait([task])
 
 
 def _from_any_thread(loop: asyncio.AbstractEventLoop, supervisor: Supervisor) -> None:

@@ -7,7 +7,9 @@ SQLite loads no PostgreSQL, and HTTP answers before MCP is imported.
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
     import socket
@@ -15,8 +17,10 @@ if TYPE_CHECKING:
 
     from nexusd.databases.cursors import CursorSigner
     from nexusd.databases.database import Database
+    from nexusd.ddl.administration import Administration
     from nexusd.ddl.executor import DDLOutcome, SyncDDLExecutor
-    from nexusd.ddl.target import Target
+    from nexusd.ddl.options import DDLOptions
+    from nexusd.ddl.target import Connect, Target
     from nexusd.definitions.registry import Registry
     from nexusd.engines.engine import Engine
     from nexusd.events import Observer
@@ -58,11 +62,48 @@ def engine(_name: str) -> Engine:
     return InlineEngine()
 
 
-def ddl_executor(settings: Settings, registry: Registry, app_version: str, observe: Observer) -> SyncDDLExecutor:
+def ddl_executor(settings: Settings, registry: Registry, options: DDLOptions, observe: Observer) -> SyncDDLExecutor:
     """The executor for the database of the settings."""
-    from nexusd.ddl.executor import DDLOptions, SyncDDLExecutor
+    from nexusd.ddl.executor import SyncDDLExecutor
 
-    url = settings.database.ddl_url or settings.database.url
+    folder = Path(settings.database.migrations_dir)
+    return SyncDDLExecutor(ddl_connect(settings.database), registry.models, folder, options, observe)
+
+
+def ddl_administration(settings: Settings, registry: Registry, target: Target, options: DDLOptions) -> Administration:
+    """What an operator does with an open database of the settings."""
+    from nexusd.ddl.administration import Administration
+    from nexusd.events import ignore
+
+    return Administration(target, registry.models, Path(settings.database.migrations_dir), options, ignore)
+
+
+def migration_files(settings: DatabaseSettings) -> list[Path]:
+    """The migration files of the settings' database, names and headers checked."""
+    from nexusd.databases.database import Dialect
+    from nexusd.ddl.files import read_files
+
+    dialect = Dialect.SQLITE if is_sqlite(settings.url) else Dialect.POSTGRESQL
+    return [file.path for file in read_files(Path(settings.migrations_dir), dialect)]
+
+
+def ddl_options(settings: Settings, app_version: str) -> DDLOptions:
+    """How far a migration may go at a start."""
+    from nexusd.ddl.options import DDLOptions
+
+    database = settings.database
+    own_role = urlsplit(database.url).username if database.ddl_url else None
+    return DDLOptions(
+        auto_migrate=database.auto_migrate,
+        wait_s=database.wait_s,
+        app_version=app_version,
+        runtime_role=database.runtime_role or unquote(own_role or ""),
+    )
+
+
+def ddl_connect(settings: DatabaseSettings) -> Connect:
+    """Opens the database that migrations change."""
+    url = settings.ddl_url or settings.url
 
     def connect() -> Target:
         if is_sqlite(url):
@@ -73,12 +114,7 @@ def ddl_executor(settings: Settings, registry: Registry, app_version: str, obser
 
         return PostgresqlTarget(url)
 
-    options = DDLOptions(
-        auto_migrate=settings.database.auto_migrate,
-        wait_s=settings.database.wait_s,
-        app_version=app_version,
-    )
-    return SyncDDLExecutor(connect, registry.models, options, observe)
+    return connect
 
 
 def database(settings: DatabaseSettings, outcome: DDLOutcome, observe: Observer) -> Database:

@@ -35,7 +35,6 @@ UNBUILT: Final[Mapping[Setting, tuple[object, str]]] = {
 
 FIXED: Final[frozenset[Setting]] = frozenset(
     {
-        ("database", "migrations_dir"),
         ("executions", "retention_days"),
         ("mcp", "fast_path"),
         ("mcp", "public_url"),
@@ -199,9 +198,6 @@ def _faults(values: Mapping[Setting, object]) -> list[tuple[Setting, str]]:
     """What is wrong with values of the right types."""
     faults = [(s, message) for s, value in values.items() if (message := _out_of_range(s, value)) is not None]
     faults += [(s, text) for s, (value, text) in UNBUILT.items() if values[s] == value]
-    folder = str(values["database", "migrations_dir"])
-    if any(Path(folder).glob("[0-9]*.sql")):
-        faults.append((("database", "migrations_dir"), f"{folder} holds files, which this version does not apply"))
     defaults = all_settings()
     faults += [(s, f"this version knows only {defaults[s]!r}") for s in FIXED if values[s] != defaults[s]]
     if _number(values["database", "pool_min"]) > _number(values["database", "pool_max"]):

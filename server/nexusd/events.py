@@ -110,12 +110,48 @@ class MigrationPlanned(Event):
 
 @dataclass(frozen=True, slots=True)
 class MigrationApplied(Event):
-    """The database is as the registry wants it; `verdict` is unchanged, applied or joined."""
+    """The database is as the registry wants it.
+
+    `verdict` is unchanged, applied, joined, adopted or ahead; `deferred` steps follow once the server is ready;
+    `backup` is the copy of a SQLite file whose tables were built anew.
+    """
 
     name: ClassVar[str] = "migration.applied"
     verdict: str
     steps: int
+    deferred: int
+    backup: str
     duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationKept(Event):
+    """The database has something that the registry does not know; it is left alone."""
+
+    name: ClassVar[str] = "migration.kept"
+    table: str
+    part: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationStepDone(Event):
+    """A step that was left for after the start is done: an index was built, or old rows obey a constraint."""
+
+    name: ClassVar[str] = "migration.step_done"
+    table: str
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationStepFailed(Event):
+    """A step that was left for after the start failed; the next start tries it again."""
+
+    name: ClassVar[str] = "migration.step_failed"
+    level: ClassVar[str] = "warning"
+    table: str
+    part: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

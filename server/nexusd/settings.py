@@ -31,13 +31,16 @@ class DatabaseSettings:
         url: `sqlite:///file` (relative to the working directory), `sqlite:////absolute/file`, `sqlite:///:memory:` or
             `postgresql://…`.
         ddl_url: where migrations connect; empty: the same as `url`.
+        runtime_role: the role that reads and writes rows, which is granted new tables; empty: the user of `url`.
         auto_migrate: `true`, `verify`, `false` or `all`.
+        migrations_dir: the folder of migration files; it need not exist.
         pooler: `none`, or `transaction` behind PgBouncer in transaction mode.
         wait_s: how long a start waits for the database.
     """
 
     url: str = field(default="sqlite:///nexusd.db", repr=False)
     ddl_url: str = field(default="", repr=False)
+    runtime_role: str = ""
     auto_migrate: str = "true"
     migrations_dir: str = "migrations"
     pool_min: int = 1

@@ -15,7 +15,7 @@ from nexusd.databases.cursors import CursorSigner
 from nexusd.databases.database import Bound, Dialect, PoolOptions, Statement
 from nexusd.databases.postgresql import PostgresqlDatabase
 from nexusd.databases.sqlite import SqliteDatabase
-from nexusd.ddl.tables import create_table, foreign_keys, indexes
+from nexusd.ddl.tables import creation, wanted_tables
 from nexusd.definitions.execution import Invocation
 from nexusd.definitions.workflow import Node
 from nexusd.nodes.model_nodes import model_node_types
@@ -155,14 +155,7 @@ def node_types(models: Mapping[str, Model]) -> dict[str, NodeType]:
 async def create_tables(database: Database, models: Iterable[Model]) -> None:
     """Make the tables of the models, as the schema executor would."""
     by_name = {model.name: model for model in models}
-    dialect = database.dialect
-    commands = [create_table(model, by_name, dialect) for model in by_name.values()]
-    for model in by_name.values():
-        if dialect is Dialect.POSTGRESQL:
-            table = f'ALTER TABLE "{model.table}" ADD CONSTRAINT'
-            commands += [f'{table} "{part.name}" {part.sql}' for part in foreign_keys(model, by_name)]
-        commands += [part.sql for part in indexes(model, dialect)]
-    for sql in commands:
+    for _, sql in creation(wanted_tables(by_name, database.dialect).values()):
         await database.session(in_time()).run(Bound(Statement(sql, None, writes=True)))
 
 

@@ -164,12 +164,3 @@ def test_loopback_is_recognised(host: str, *, expected: bool) -> None:
 
 def test_a_shown_url_has_no_password() -> None:
     assert redacted_url("postgresql://u:secret@h:5/d?x=secret") == "postgresql://u@h:5/d"
-
-
-def test_a_migration_file_is_refused_rather_than_ignored(tmp_path: Path) -> None:
-    (tmp_path / "migrations").mkdir()
-    (tmp_path / "migrations" / "README.md").touch()
-    load_settings(None, {})
-    (tmp_path / "migrations" / "0001_x.sql").touch()
-
-    assert problems() == ["database.migrations_dir: migrations holds files, which this version does not apply"]

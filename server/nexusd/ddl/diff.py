@@ -1,149 +1,216 @@
-"""The registry's tables against the database's: pure, the same for both dialects."""
+"""A wanted table against the one that is there: pure, the same for both databases."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
-from nexusd.databases.database import Dialect
-from nexusd.ddl.columns import column_sql, default_sql, is_identity, quote, type_name
-from nexusd.ddl.plan import Change, Plan, Risk
-from nexusd.ddl.tables import Part, constraints, create_table, foreign_keys, indexes
+from nexusd.ddl.catalog import Column, Part, PartKind, Table
+from nexusd.ddl.errors import RenameHintError
+from nexusd.ddl.plan import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
-    from nexusd.definitions.model import Field, Model
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnState:
-    """A column as the catalog shows it."""
-
-    type: str
-    nullable: bool
-    has_default: bool
+    from nexusd.ddl.tables import WantedTable
 
 
 @dataclass(frozen=True, slots=True)
-class TableState:
-    """A table as the catalog shows it.
+class Known:
+    """What the ledger remembers of a table as it last brought it about.
 
     Attributes:
-        names: of its constraints and indexes.
+        types: the registry's type of each column.
+        parts: names of the constraints and indexes that the registry wanted.
     """
 
-    columns: Mapping[str, ColumnState]
-    names: frozenset[str] = frozenset()
+    types: Mapping[str, str]
+    parts: frozenset[str]
+
+
+UNKNOWN: Final = Known({}, frozenset())
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogState:
-    """The tables of the registry that exist, by name."""
+class Difference:
+    """One difference, with both sides of it; None where a side has nothing."""
 
-    tables: Mapping[str, TableState] = field(default_factory=dict)
-
-
-def diff(models: Mapping[str, Model], catalog: CatalogState, dialect: Dialect) -> Plan:
-    """What has to change so that the database has what the registry declares."""
-    changes: list[Change] = []
-    later: list[Change] = []
-    for model in models.values():
-        state = catalog.tables.get(model.table)
-        if state is None:
-            sql = create_table(model, models, dialect)
-            changes.append(Change(model.table, "create_table", "", Risk.SAFE, sql))
-            later += _new_parts(model, models, dialect)
-        else:
-            changes += _columns(model, models, state, dialect)
-            later += _parts(model, models, state, dialect)
-    return Plan((*changes, *later))
+    kind: Kind
+    name: str
+    want: Column | Part | None = None
+    have: Column | Part | None = None
 
 
-def _new_parts(model: Model, models: Mapping[str, Model], dialect: Dialect) -> Iterator[Change]:
-    """What a new table gets once all new tables are there."""
-    for part in indexes(model, dialect):
-        yield Change(model.table, "create_index", part.name, Risk.SAFE, part.sql)
-    if dialect is Dialect.POSTGRESQL:
-        for part in foreign_keys(model, models):
-            yield Change(model.table, "add_constraint", part.name, Risk.SAFE, _add_constraint(model, part))
+def differences(table: WantedTable, want: Table, have: Table, known: Known = UNKNOWN) -> Iterator[Difference]:
+    """What has to change in a table that exists.
+
+    Args:
+        table: the declaration, for its rename hints.
+        want: the table as the database would show it.
+        have: the table as the database shows it.
+        known: what the ledger remembers of it.
+
+    Raises:
+        RenameHintError: a `renamed_from` cannot mean what it says.
+    """
+    renames = column_renames(table, have, known)
+    yield from (Difference(Kind.RENAME_COLUMN, new, have=have.columns[old]) for new, old in renames.items())
+    have = _renamed(have, renames)
+    yield from _columns(table, want, have, known)
+    yield from _parts(want, have, known)
 
 
-def _columns(model: Model, models: Mapping[str, Model], state: TableState, dialect: Dialect) -> Iterator[Change]:
-    for column in model.columns:
-        have = state.columns.get(column.name)
-        if have is None:
-            yield _added(model, models, column, dialect)
+def column_renames(table: WantedTable, have: Table, known: Known) -> dict[str, str]:
+    """New name to old name, of the columns that are still called by their old one."""
+    renames: dict[str, str] = {}
+    declared = {field.name for field in table.model.columns}
+    for field in table.model.fields:
+        old = field.renamed_from
+        if old is None:
             continue
-        want = type_name(column, dialect)
-        if have.type.lower() != want.lower():
-            message = f"the column is {have.type}, the registry wants {want}; change one of them by hand"
-            yield Change(model.table, "change_type", column.name, Risk.GUARDED, hint=message)
-        yield from _nullability(model, column, have, dialect)
-    known = {column.name for column in model.columns}
-    for name, extra in state.columns.items():
-        if name not in known and not extra.nullable and not extra.has_default:
-            hint = "give the column a default or make it nullable, or declare it: inserts would fail"
-            yield Change(model.table, "unknown_required_column", name, Risk.GUARDED, hint=hint)
+        where = f"{table.name}.{field.name}"
+        if old in declared or old in renames.values():
+            raise RenameHintError(f"{where}: renamed_from {old} names a field that another declaration uses")
+        if old in have.columns and field.name in have.columns:
+            raise RenameHintError(
+                f"{where}: both {old} and {field.name} are columns of {table.name}",
+                hint="drop one of them with a migration file, or remove renamed_from",
+            )
+        if old in have.columns:
+            renames[field.name] = old
+        elif field.name not in have.columns and old not in known.types:
+            raise RenameHintError(
+                f"{where}: {table.name} has no column {old}, and never had", hint="correct or remove renamed_from"
+            )
+    return renames
 
 
-def _added(model: Model, models: Mapping[str, Model], column: Field, dialect: Dialect) -> Change:
-    default = default_sql(column, dialect)
-    constant = default is not None and not (dialect is Dialect.SQLITE and default.startswith("("))
-    if (column.nullable or constant) and not is_identity(column) and (not column.unique or column.nullable):
-        sql = f"ALTER TABLE {quote(model.table)} ADD COLUMN {column_sql(column, dialect)}"
-        if dialect is Dialect.SQLITE:
-            # SQLite cannot add a constraint later; it takes those of a new column with the column.
-            parts = [p for p in (*constraints(model, dialect), *foreign_keys(model, models)) if _covers(p, column.name)]
-            clauses = [(p.name, p.sql.removeprefix(f"FOREIGN KEY ({quote(column.name)}) ")) for p in parts]
-            sql += "".join(f" CONSTRAINT {quote(n)} {c}" for n, c in clauses if not c.startswith("UNIQUE"))
-        return Change(model.table, "add_column", column.name, Risk.SAFE, sql)
-    hint = "make the field nullable or give it a default; existing rows have no value for it"
-    return Change(model.table, "add_column", column.name, Risk.GUARDED, hint=hint)
+def _renamed(have: Table, renames: Mapping[str, str]) -> Table:
+    """The table as it will look once the columns have their new names."""
+    if not renames:
+        return have
+    names = {old: new for new, old in renames.items()}
+    columns = {names.get(name, name): replace(c, name=names.get(name, name)) for name, c in have.columns.items()}
+    words = re.compile("|".join(rf'"{re.escape(old)}"|\b{re.escape(old)}\b' for old in names))
+
+    def rename(part: Part) -> Part:
+        definition = words.sub(lambda match: names[match[0].strip('"')], part.definition)
+        return replace(part, definition=definition, columns=tuple(names.get(name, name) for name in part.columns))
+
+    return Table(columns, {name: rename(part) for name, part in have.parts.items()})
 
 
-def _nullability(model: Model, column: Field, have: ColumnState, dialect: Dialect) -> Iterator[Change]:
-    if column.nullable and not have.nullable:
-        if dialect is Dialect.POSTGRESQL:
-            sql = f"ALTER TABLE {quote(model.table)} ALTER COLUMN {quote(column.name)} DROP NOT NULL"
-            yield Change(model.table, "drop_not_null", column.name, Risk.SAFE, sql)
+def _columns(table: WantedTable, want: Table, have: Table, known: Known) -> Iterator[Difference]:
+    for name, column in want.columns.items():
+        there = have.columns.get(name)
+        if there is None:
+            yield Difference(Kind.ADD_COLUMN, name, column)
         else:
-            hint = "SQLite changes this only by building the table anew; do that by hand, or leave the field required"
-            yield Change(model.table, "drop_not_null", column.name, Risk.GUARDED, hint=hint)
-    elif have.nullable and not column.nullable:
-        hint = "fill the empty values and set NOT NULL by hand, or keep the field nullable"
-        yield Change(model.table, "set_not_null", column.name, Risk.GUARDED, hint=hint)
+            yield from _column(column, there)
+            before = known.types.get(name)
+            declared = column_type(table, name)
+            if before is not None and before != declared and _stores_alike(column, there):
+                yield Difference(Kind.CONVERT_VALUES, name, replace(column, type=declared), replace(there, type=before))
+    for name, column in have.columns.items():
+        if name not in want.columns:
+            yield Difference(Kind.EXTRA_COLUMN, name, have=column)
 
 
-def _parts(model: Model, models: Mapping[str, Model], state: TableState, dialect: Dialect) -> Iterator[Change]:
-    """Constraints and indexes that an existing table lacks."""
-    for part in indexes(model, dialect):
-        if part.name not in state.names:
-            unique = part.sql.startswith("CREATE UNIQUE")
-            hint = "rows may violate it; create it by hand under this name" if unique else ""
-            risk = Risk.GUARDED if unique else Risk.SAFE
-            yield Change(model.table, "create_index", part.name, risk, part.sql, hint)
-    new = {column.name for column in model.columns} - state.columns.keys()
-    for part in (*constraints(model, dialect), *foreign_keys(model, models)):
-        if part.name in state.names:
+def column_type(table: WantedTable, name: str) -> str:
+    """The registry's type of a column, as the ledger remembers it."""
+    field = table.model.by_name[name]
+    return f"{field.type} of {field.items}" if field.items else field.type.value
+
+
+def _stores_alike(want: Column, have: Column) -> bool:
+    return (want.type, want.collation) == (have.type, have.collation)
+
+
+def _column(want: Column, have: Column) -> Iterator[Difference]:
+    if not _stores_alike(want, have):
+        yield Difference(Kind.ALTER_TYPE, want.name, want, have)
+    if want.identity != have.identity:
+        yield Difference(Kind.SET_IDENTITY if want.identity else Kind.DROP_IDENTITY, want.name, want, have)
+    elif want.default != have.default and not want.identity:
+        yield Difference(Kind.SET_DEFAULT if want.default else Kind.DROP_DEFAULT, want.name, want, have)
+    if want.nullable != have.nullable:
+        yield Difference(Kind.DROP_NOT_NULL if want.nullable else Kind.SET_NOT_NULL, want.name, want, have)
+
+
+def _parts(want: Table, have: Table, known: Known) -> Iterator[Difference]:
+    left = dict(have.parts)
+    missing: list[Part] = []
+    for part in want.parts.values():
+        there = _match(part, left)
+        if there is None:
+            missing.append(part)
             continue
-        covered = any(_covers(part, name) for name in new)
-        if covered and part.sql.startswith("UNIQUE"):
-            # All values of a new nullable column are null, so nothing can violate it.
-            sql = f"CREATE UNIQUE INDEX {quote(part.name)} ON {quote(model.table)} {part.sql.removeprefix('UNIQUE ')}"
-            yield Change(model.table, "create_index", part.name, Risk.SAFE, sql)
-        elif covered and dialect is Dialect.POSTGRESQL:
-            yield Change(model.table, "add_constraint", part.name, Risk.SAFE, _add_constraint(model, part))
-        elif not covered:
-            hint = "existing rows may violate it; create it by hand under this name"
-            yield Change(model.table, "add_constraint", part.name, Risk.GUARDED, hint=hint)
+        del left[there.name]
+        if not there.valid and part.valid:
+            yield Difference(Kind.REBUILD_INDEX if there.is_index else Kind.VALIDATE_CONSTRAINT, part.name, part, there)
+    for part in missing:
+        there = left.pop(part.name, None) or _other_key(part, left)
+        is_index = part.kind is PartKind.INDEX or (part.is_index and (there is None or there.is_index))
+        if there is None:
+            yield Difference(Kind.CREATE_INDEX if is_index else Kind.ADD_CONSTRAINT, part.name, part)
+        else:
+            yield Difference(Kind.REPLACE_INDEX if is_index else Kind.REPLACE_CONSTRAINT, part.name, part, there)
+    for part in left.values():
+        if part.name in known.parts and not _belongs_to_extra(part, want, have):
+            yield Difference(Kind.DROP_INDEX if part.is_index else Kind.DROP_CONSTRAINT, part.name, have=part)
+        else:
+            yield Difference(Kind.EXTRA_PART, part.name, have=part)
 
 
-def _covers(part: Part, column: str) -> bool:
-    """Whether a constraint concerns this one column and nothing else."""
-    name = quote(column)
-    return part.sql.startswith((f"UNIQUE ({name})", f"FOREIGN KEY ({name})", f"CHECK ({name} IN"))
+def _belongs_to_extra(part: Part, want: Table, have: Table) -> bool:
+    """Whether it concerns a column that the registry no longer has, and that is kept with all that it had."""
+    extras = have.columns.keys() - want.columns.keys()
+    return bool(extras.intersection(part.columns or re.findall(r"\w+", part.definition)))
 
 
-def _add_constraint(model: Model, part: Part) -> str:
-    return f"ALTER TABLE {quote(model.table)} ADD CONSTRAINT {quote(part.name)} {part.sql}"
+def _match(part: Part, left: Mapping[str, Part]) -> Part | None:
+    """The equal part, by its name or else, as in a database that something else made, by what it says."""
+
+    def says_the_same(other: Part) -> bool:
+        return (other.kind, other.definition) == (part.kind, part.definition)
+
+    named = left.get(part.name)
+    if named is not None and says_the_same(named):
+        return named
+    return next((other for other in left.values() if says_the_same(other)), None)
+
+
+def _other_key(part: Part, left: dict[str, Part]) -> Part | None:
+    """A table has one primary key, whatever its name."""
+    if part.kind is not PartKind.PRIMARY_KEY:
+        return None
+    name = next((name for name, each in left.items() if each.kind is PartKind.PRIMARY_KEY), None)
+    return left.pop(name) if name is not None else None
+
+
+def table_renames(
+    tables: Mapping[str, WantedTable], existing: Collection[str], known: Collection[str]
+) -> dict[str, str]:
+    """New name to old name, of the tables that are still called by their old one.
+
+    Raises:
+        RenameHintError: a `renamed_from` of a model cannot mean what it says.
+    """
+    renames: dict[str, str] = {}
+    for table in tables.values():
+        old = table.model.renamed_from
+        if old is None:
+            continue
+        if old in tables or old in renames.values():
+            raise RenameHintError(f"{table.name}: renamed_from {old} names a table that another model uses")
+        if old in existing and table.name in existing:
+            raise RenameHintError(
+                f"{table.name}: both {old} and {table.name} are tables",
+                hint="drop one of them with a migration file, or remove renamed_from",
+            )
+        if old in existing:
+            renames[table.name] = old
+        elif known and table.name not in existing and old not in known:
+            raise RenameHintError(f"{table.name}: there is no table {old}, and never was", hint="correct renamed_from")
+    return renames

@@ -10,20 +10,13 @@ from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 import psycopg
-from psycopg import errors
 
 from nexusd.databases.database import Dialect
-from nexusd.ddl.diff import CatalogState, ColumnState, TableState
-from nexusd.ddl.errors import (
-    DatabaseRefused,
-    DatabaseUnreachable,
-    DDLCancelled,
-    DDLError,
-    InsufficientPrivilege,
-    MigrationLockBusy,
-    ReadOnlyDatabase,
-    StatementFailed,
-)
+from nexusd.ddl.columns import literal, quote
+from nexusd.ddl.errors import DatabaseRefused, DDLCancelled, MigrationLockBusy
+from nexusd.ddl.postgresql_catalog import PostgresqlCatalog
+from nexusd.ddl.postgresql_changes import PostgresqlRenderer
+from nexusd.ddl.postgresql_errors import connect_error, statement_error
 from nexusd.settings import redacted_url
 
 if TYPE_CHECKING:
@@ -31,30 +24,30 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Sequence
 
+    from nexusd.ddl.options import Waits
+    from nexusd.ddl.target import Catalog, Renderer
+
 CONNECT_TIMEOUT_S: Final = 5
-LOCK_WAIT_S: Final = 300.0
 _POLL_S: Final = 0.1
-_LIMITS: Final = {"lock_timeout": "2s", "statement_timeout": "15min", "idle_in_transaction_session_timeout": "60s"}
 
-_LATER: Final = ("refused", "could not translate host name", "name or service not known", "starting up", "timeout")
-"""Parts of libpq's messages that mean: the server may be there in a moment. It gives no codes for these."""
-
-_COLUMNS: Final = """
-SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
-       a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> ''
-FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p')
-  AND a.attnum > 0 AND NOT a.attisdropped
-ORDER BY c.relname, a.attnum
+_SESSION: Final = """
+SELECT current_schema(), current_user, current_database(), pg_backend_pid(),
+       pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean
 """
 
-_NAMES: Final = """
-SELECT c.relname, o.conname FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = ANY(%s)
-UNION
-SELECT c.relname, i.relname
-FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = ANY(%s)
+_BLOCKERS: Final = """
+SELECT l.pid, coalesce(nullif(a.application_name, ''), '?'), coalesce(a.state, '?'),
+       coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::int
+FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.relation = to_regclass(%s) AND l.granted AND l.pid <> pg_backend_pid()
+ORDER BY a.xact_start LIMIT 1
+"""
+
+_STARTERS: Final = """
+SELECT l.pid, coalesce(nullif(a.application_name, ''), '?'),
+       coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::int
+FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND (l.classid::bigint << 32) + l.objid::bigint = %s LIMIT 1
 """
 
 
@@ -62,6 +55,9 @@ class PostgresqlTarget:
     """A connection to one schema of a PostgreSQL database."""
 
     dialect = Dialect.POSTGRESQL
+    now = "now()"
+    one_transaction = False
+    """Each changed table has a transaction of its own, so that a lock on one is held for that one's changes alone."""
 
     def __init__(self, url: str) -> None:
         """Connect.
@@ -77,23 +73,28 @@ class PostgresqlTarget:
                 prepare_threshold=None,
                 connect_timeout=CONNECT_TIMEOUT_S,
                 application_name="nexusd-ddl",
+                keepalives=1,
+                keepalives_idle=30,
+                keepalives_interval=10,
+                keepalives_count=3,
             )
         except psycopg.OperationalError as error:
-            raise _connect_error(url, error) from error
+            raise connect_error(url, error) from error
         except psycopg.Error as error:
-            message = f"the database URL {redacted_url(url)} cannot be used"
-            raise DatabaseRefused(message) from error
-        row = self._connection.execute("SELECT current_schema()").fetchone()
+            raise DatabaseRefused(f"the database URL {redacted_url(url)} cannot be used") from error
+        row = self._connection.execute(_SESSION).fetchone()
         if row is None or row[0] is None:
+            self._connection.close()
             raise DatabaseRefused(
                 "no schema of the search_path exists", hint="create it or set search_path for the role"
             )
-        self._scope = str(row[0])
-
-    @property
-    def scope(self) -> str:
-        """The first schema of the search path that exists."""
-        return self._scope
+        self.scope, self.role, self.database = (str(value) for value in row[:3])
+        self.read_only = bool(row[4])
+        # Through a pooler libpq knows the process of the pooler's handshake, not the one that runs the statements.
+        self.pooled = self._connection.info.backend_pid != row[3]
+        self.where = f"{redacted_url(url)} schema {self.scope}"
+        self.catalog: Catalog = PostgresqlCatalog(self._connection, self.scope, self.role)
+        self.renderer: Renderer = PostgresqlRenderer(self.catalog, self.role)
 
     def has_ledger(self) -> bool:
         """Whether the state table is there."""
@@ -101,56 +102,103 @@ class PostgresqlTarget:
 
     def make_ledger(self) -> None:
         """Run the ledger's file."""
-        text = resources.files("nexusd.ddl").joinpath("ledger", "0001.postgresql.sql").read_text(encoding="utf-8")
-        self.run(text)
+        self.execute(resources.files("nexusd.ddl").joinpath("ledger", "0001.postgresql.sql").read_text("utf-8"))
 
     def run(self, sql: str, args: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Run one statement; see Target."""
         try:
-            if args:
-                cursor = self._connection.execute(sql.replace("?", "%s").encode(), args)
-            else:
-                cursor = self._connection.execute(sql.encode())
+            cursor = self._connection.execute(sql.replace("?", "%s").encode(), args)
             return cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
-            raise _translate(error) from error
+            raise statement_error(error, sql, self.scope, self.role) from error
 
-    def snapshot(self, tables: Sequence[str]) -> CatalogState:
-        """Columns and names of the tables that exist."""
-        columns: dict[str, dict[str, ColumnState]] = {}
-        for table, column, kind, nullable, has_default in self._connection.execute(_COLUMNS, [list(tables)]):
-            columns.setdefault(table, {})[column] = ColumnState(kind, nullable, has_default)
-        names: dict[str, set[str]] = {}
-        for table, name in self._connection.execute(_NAMES, [list(tables), list(tables)]):
-            names.setdefault(table, set()).add(name)
-        return CatalogState({t: TableState(c, frozenset(names.get(t, ()))) for t, c in columns.items()})
+    def execute(self, sql: str) -> int:
+        """Run one statement; see Target."""
+        try:
+            return self._connection.execute(sql.encode()).rowcount
+        except psycopg.Error as error:
+            raise statement_error(error, sql, self.scope, self.role) from error
 
     @contextlib.contextmanager
-    def locked(self, cancelled: threading.Event) -> Iterator[None]:
+    def transaction(self, cancelled: threading.Event, waits: Waits) -> Iterator[None]:
         """A transaction under an advisory lock that is tried for, never waited on; see Target.
 
         A waiting session would hold a snapshot that concurrent index builds wait for.
         """
-        key = int.from_bytes(hashlib.sha256(f"nexusd:ddl:{self._scope}".encode()).digest()[:8], signed=True)
-        deadline = time.monotonic() + LOCK_WAIT_S
-        while True:
-            self.run("BEGIN")
-            if self.run("SELECT pg_try_advisory_xact_lock(?)", [key])[0][0]:
-                break
-            self.run("ROLLBACK")
-            if time.monotonic() > deadline:
-                raise MigrationLockBusy
-            if cancelled.wait(_POLL_S * (0.5 + random.random())):  # noqa: S311 - spreads starters
-                raise DDLCancelled
+        self._wait_for_lock("pg_try_advisory_xact_lock", cancelled, waits, in_transaction=True)
         try:
-            for name, value in _LIMITS.items():
-                self.run(f"SET LOCAL {name} = '{value}'")
+            for name, value in self._limits(waits).items():
+                self.execute(f"SET LOCAL {name} = {value}")
             yield
-            self.run("COMMIT")
+            self.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(psycopg.Error):
                 self._connection.execute("ROLLBACK")
             raise
+
+    @contextlib.contextmanager
+    def session_lock(self, cancelled: threading.Event, waits: Waits) -> Iterator[None]:
+        """The same lock, held by the session; see Target."""
+        if self.pooled:
+            raise DatabaseRefused(
+                "a pooler stands before the database, and a statement of this migration is no transaction",
+                hint="set database.ddl_url to the server's own address",
+            )
+        self._wait_for_lock("pg_try_advisory_lock", cancelled, waits, in_transaction=False)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(psycopg.Error):
+                self._connection.execute("SELECT pg_advisory_unlock(%s)", [self._lock_key])
+
+    @property
+    def _lock_key(self) -> int:
+        return int.from_bytes(hashlib.sha256(f"nexusd:ddl:{self.scope}".encode()).digest()[:8], signed=True)
+
+    def _wait_for_lock(self, function: str, cancelled: threading.Event, waits: Waits, *, in_transaction: bool) -> None:
+        deadline = time.monotonic() + waits.lock_s
+        while True:
+            if cancelled.is_set():
+                raise DDLCancelled
+            if in_transaction:
+                self.execute("BEGIN")
+            if self.run(f"SELECT {function}(?)", [self._lock_key])[0][0]:
+                return
+            if in_transaction:
+                self.execute("ROLLBACK")
+            if time.monotonic() > deadline:
+                holder = self._connection.execute(_STARTERS, [self._lock_key]).fetchone()
+                who = f": process {holder[0]} ({holder[1]}), for {holder[2]} s" if holder else ""
+                raise MigrationLockBusy(f"another process migrates schema {self.scope}{who}")
+            cancelled.wait(_POLL_S * (0.5 + random.random()))  # noqa: S311 - spreads starters
+
+    def _limits(self, waits: Waits) -> dict[str, str]:
+        return {
+            "lock_timeout": literal(waits.lock_timeout),
+            "statement_timeout": "'15min'",
+            "idle_in_transaction_session_timeout": "'60s'",
+            "client_min_messages": "warning",
+            "timezone": "'UTC'",
+            "search_path": quote(self.scope),
+        }
+
+    @contextlib.contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """A savepoint that is rolled back to."""
+        self.execute("SAVEPOINT nexusd_rehearsal")
+        try:
+            yield
+        finally:
+            self.execute("ROLLBACK TO SAVEPOINT nexusd_rehearsal")
+
+    def blocker(self, table: str) -> str:
+        """Who has held the table for the longest time."""
+        row = self._connection.execute(_BLOCKERS, [quote(table)]).fetchone()
+        return f"process {row[0]} ({row[1]}, {row[2]}, for {row[3]} s)" if row else ""
+
+    def back_up(self) -> str:
+        """Nothing: DDL is transactional, and no table is built anew."""
+        return ""
 
     def interrupt(self) -> None:
         """Cancel the running statement."""
@@ -160,37 +208,3 @@ class PostgresqlTarget:
         """Close the connection."""
         self._connection.close()
         return None
-
-
-def _connect_error(url: str, error: psycopg.OperationalError) -> DDLError:
-    text = str(error).lower()
-    where = redacted_url(url)
-    if any(part in text for part in _LATER):
-        return DatabaseUnreachable(f"the database {where} does not answer")
-    if "password" in text or "authentication" in text or "pg_hba" in text:
-        return DatabaseRefused(
-            f"the database {where} refuses the login", hint="check user and password in database.url"
-        )
-    if "does not exist" in text:
-        return DatabaseRefused(
-            f"the database or role of {where} does not exist", hint="create it, or correct database.url"
-        )
-    return DatabaseRefused(f"the database {where} refuses the connection")
-
-
-def _translate(error: psycopg.Error) -> DDLError:
-    if isinstance(error, errors.InsufficientPrivilege):
-        hint = "grant the role what it needs: GRANT CREATE, USAGE ON SCHEMA … TO …"
-        return InsufficientPrivilege("the database role may not change the schema", hint=hint)
-    if isinstance(error, errors.ReadOnlySqlTransaction):
-        return ReadOnlyDatabase("the database is read-only", hint="connect to the primary")
-    if isinstance(error, errors.QueryCanceled):
-        return DDLCancelled("a statement of the migration was cancelled or took too long")
-    if isinstance(error, errors.LockNotAvailable):
-        return StatementFailed("a table stayed locked by other sessions; nothing was changed")
-    if error.sqlstate is None or error.sqlstate.startswith(("08", "57P")):
-        return DatabaseUnreachable("the connection to the database was lost")
-    name = error.diag.constraint_name or error.diag.table_name or ""
-    return StatementFailed(
-        f"the database refused a statement ({error.sqlstate} {type(error).__name__} {name})".rstrip()
-    )

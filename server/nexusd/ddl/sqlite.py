@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sqlite3
+import time
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 from nexusd.databases.database import Dialect
 from nexusd.databases.sqlite_functions import register_functions
-from nexusd.ddl.diff import CatalogState, ColumnState, TableState
 from nexusd.ddl.errors import (
     DatabaseRefused,
     DDLCancelled,
-    DDLError,
     MigrationLockBusy,
-    ReadOnlyDatabase,
     StatementFailed,
 )
+from nexusd.ddl.scripts import split_statements
+from nexusd.ddl.sqlite_catalog import SqliteCatalog
+from nexusd.ddl.sqlite_changes import SqliteRenderer
+from nexusd.ddl.sqlite_errors import statement_error
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Sequence
 
+    from nexusd.ddl.options import Waits
+    from nexusd.ddl.target import Catalog, Renderer
+
 OLDEST: Final = (3, 35, 0)
 """The first SQLite with RETURNING."""
 
 BUSY_TIMEOUT_S: Final = 10.0
+BUSY_STEP_MS: Final = 200
 MEMORY: Final = ":memory:"
-_CONSTRAINT: Final = re.compile(r'CONSTRAINT "((?:[^"]|"")+)"')
 
 
 def sqlite_path(url: str) -> str:
@@ -42,6 +46,11 @@ class SqliteTarget:
 
     dialect = Dialect.SQLITE
     scope = "main"
+    now = "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'"
+    pooled = False
+    read_only = False
+    one_transaction = True
+    """There is one writer anyway, so a migration is all or nothing."""
 
     def __init__(self, url: str) -> None:
         """Open the file.
@@ -52,6 +61,7 @@ class SqliteTarget:
         if sqlite3.sqlite_version_info < OLDEST:
             raise DatabaseRefused(f"SQLite {sqlite3.sqlite_version} is too old", hint="use 3.35 or newer")
         self._path = sqlite_path(url)
+        self.where = f"sqlite {self._path}"
         try:
             self._connection = sqlite3.connect(
                 self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
@@ -60,11 +70,16 @@ class SqliteTarget:
             if self._path != MEMORY:
                 self._connection.execute("PRAGMA journal_mode = WAL").fetchall()
                 self._connection.execute("PRAGMA synchronous = FULL").close()
+                # From here on waiting is done in short steps, so that it can be cancelled.
+                self._connection.execute(f"PRAGMA busy_timeout = {BUSY_STEP_MS}").close()
         except sqlite3.Error as error:
             raise DatabaseRefused(
                 f"the SQLite file {self._path} cannot be opened",
                 hint="check that the folder exists and that this user may write there",
             ) from error
+        catalog = SqliteCatalog(self._connection)
+        self.catalog: Catalog = catalog
+        self.renderer: Renderer = SqliteRenderer(catalog)
 
     def has_ledger(self) -> bool:
         """Whether the state table is there."""
@@ -72,50 +87,96 @@ class SqliteTarget:
 
     def make_ledger(self) -> None:
         """Run the ledger's file, statement by statement: `executescript` would commit."""
-        text = resources.files("nexusd.ddl").joinpath("ledger", "0001.sqlite.sql").read_text(encoding="utf-8")
-        for statement in text.split(";\n"):
-            if statement.strip():
-                self.run(statement)
+        text = resources.files("nexusd.ddl").joinpath("ledger", "0001.sqlite.sql").read_text("utf-8")
+        for statement in split_statements(text, dollar_quotes=False):
+            self.run(statement)
 
     def run(self, sql: str, args: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Run one statement; see Target."""
         try:
             return self._connection.execute(sql, args).fetchall()
         except sqlite3.Error as error:
-            raise _translate(error) from error
+            raise statement_error(error, sql) from error
 
-    def snapshot(self, tables: Sequence[str]) -> CatalogState:
-        """Columns and names of the tables that exist."""
-        states: dict[str, TableState] = {}
-        for table in tables:
-            rows = self.run('SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info(?)', [table])
-            if not rows:
-                continue
-            columns = {
-                str(name): ColumnState(
-                    str(kind), not required, default is not None or (bool(key) and kind == "INTEGER")
-                )
-                for name, kind, required, default, key in rows
-            }
-            names = {str(row[0]) for row in self.run("SELECT name FROM pragma_index_list(?)", [table])}
-            for (sql,) in self.run("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", [table]):
-                names |= {name.replace('""', '"') for name in _CONSTRAINT.findall(str(sql))}
-            states[table] = TableState(columns, frozenset(names))
-        return CatalogState(states)
+    def execute(self, sql: str) -> int:
+        """Run one statement; see Target."""
+        try:
+            cursor = self._connection.execute(sql)
+            cursor.fetchall()
+        except sqlite3.Error as error:
+            raise statement_error(error, sql) from error
+        return cursor.rowcount
 
     @contextlib.contextmanager
-    def locked(self, cancelled: threading.Event) -> Iterator[None]:
-        """BEGIN IMMEDIATE: one writer; the others wait for `BUSY_TIMEOUT_S`."""
-        if cancelled.is_set():
-            raise DDLCancelled
-        self.run("BEGIN IMMEDIATE")
+    def transaction(self, cancelled: threading.Event, waits: Waits) -> Iterator[None]:
+        """BEGIN IMMEDIATE: one writer; the others try again until `waits.lock_s` is over.
+
+        References are not enforced meanwhile, since a table that others refer to may be built anew; they are checked at
+        the end.
+        """
+        self.execute("PRAGMA foreign_keys = OFF")
+        self._begin(cancelled, time.monotonic() + waits.lock_s)
         try:
+            broken_before = self.run("PRAGMA foreign_key_check")
             yield
-            self.run("COMMIT")
+            self._check_references(len(broken_before))
+            self.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
             raise
+
+    def _check_references(self, broken_before: int) -> None:
+        broken = self.run("PRAGMA foreign_key_check")
+        if len(broken) > broken_before:
+            table, target = str(broken[0][0]), str(broken[0][2])
+            raise StatementFailed(f"rows of {table} refer to rows of {target} that are not there", table=table)
+
+    def _begin(self, cancelled: threading.Event, deadline: float) -> None:
+        while True:
+            if cancelled.is_set():
+                raise DDLCancelled
+            try:
+                self.execute("BEGIN IMMEDIATE")
+            except MigrationLockBusy:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
+
+    @contextlib.contextmanager
+    def session_lock(self, cancelled: threading.Event, waits: Waits) -> Iterator[None]:
+        """Nothing: each statement is a transaction, and there is one writer."""
+        del waits
+        if cancelled.is_set():
+            raise DDLCancelled
+        yield
+
+    @contextlib.contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """A savepoint that is rolled back to."""
+        self.execute("SAVEPOINT nexusd_rehearsal")
+        try:
+            yield
+        finally:
+            self.execute("ROLLBACK TO nexusd_rehearsal")
+
+    def blocker(self, table: str) -> str:
+        """Nobody: SQLite does not tell."""
+        del table
+        return ""
+
+    def back_up(self) -> str:
+        """A copy beside the file, called `FILE.<time>.bak`; outside a transaction.
+
+        Raises:
+            StatementFailed: it cannot be written; nothing was changed.
+        """
+        if self._path == MEMORY:
+            return ""
+        copy = f"{self._path}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.{time.monotonic_ns() % 1_000_000}.bak"
+        self.run("VACUUM INTO ?", [copy])
+        return copy
 
     def interrupt(self) -> None:
         """Interrupt the running statement."""
@@ -127,14 +188,3 @@ class SqliteTarget:
             return self._connection
         self._connection.close()
         return None
-
-
-def _translate(error: sqlite3.Error) -> DDLError:
-    name = error.sqlite_errorname
-    if name.startswith("SQLITE_BUSY"):
-        return MigrationLockBusy("another process has been writing to the database for too long")
-    if name.startswith("SQLITE_READONLY"):
-        return ReadOnlyDatabase("the database file is read-only", hint="make the file and its folder writable")
-    if name == "SQLITE_INTERRUPT":
-        return DDLCancelled("a statement of the migration was cancelled")
-    return StatementFailed(f"SQLite refused a statement ({name})")

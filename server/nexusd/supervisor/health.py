@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ class HealthBoard:
     Args:
         names: of the services.
         migrations: `ok`, since nothing serves before they are; `skipped` where nobody has looked.
+
+    Attributes:
+        once_started: set when every service has begun to answer.
     """
 
     def __init__(self, names: Sequence[str], migrations: str = "ok") -> None:
@@ -23,10 +27,13 @@ class HealthBoard:
         self._migrations = migrations
         self.database_answers = True
         self.draining = False
+        self.once_started = asyncio.Event()
 
     def set(self, name: str, state: str) -> None:
         """Note a service's state."""
         self._services[name] = state
+        if self.started:
+            self.once_started.set()
 
     @property
     def started(self) -> bool:

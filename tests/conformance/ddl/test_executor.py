@@ -2,26 +2,20 @@ from __future__ import annotations
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from nexusd import catalog
-from nexusd.configuration import load_settings
-from nexusd.databases.sqlite_functions import register_functions
 from nexusd.ddl.errors import DatabaseRefused, DatabaseUnreachable, PlanBlocked, SchemaPending
-from nexusd.ddl.executor import Verdict
-from nexusd.definitions.loader import load_registry
-from nexusd.embedding.references import PythonDefinitions
-from nexusd.events import ignore
+from nexusd.ddl.migration import Verdict
+from tests.support.migrations import contacts, migrate, registry_of, rows, schema
+from tests.support.schema_oracle import disagreements
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from nexusd.ddl.executor import DDLOutcome
     from nexusd.definitions.registry import Registry
     from tests.support.postgres import PostgresServer
 
@@ -67,31 +61,7 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def registry(fields: str = BASE, more: str = "") -> Registry:
-    return registry_of(f"version: 1\nmodels:\n  Contact:\n    table: contacts\n{more}    fields:{fields}")
-
-
-def registry_of(text: str) -> Registry:
-    Path("r.yaml").write_text(text)
-    return load_registry("r.yaml", PythonDefinitions())
-
-
-def migrate(url: str, models: Registry, mode: str = "true", wait_s: float = 10.0) -> DDLOutcome:
-    settings = load_settings(None, {"DATABASE_URL": url, "NEXUSD_DATABASE__AUTO_MIGRATE": mode})
-    settings = replace(settings, database=replace(settings.database, wait_s=wait_s))
-    executor = catalog.ddl_executor(settings, models, "test", ignore)
-    executor.start()
-    return executor.wait()
-
-
-def rows(url: str, sql: str) -> list[tuple[object, ...]]:
-    if url.startswith("sqlite"):
-        with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-            register_functions(connection)
-            connection.execute("PRAGMA foreign_keys = ON")
-            return connection.execute(sql).fetchall()
-    with psycopg.connect(url, autocommit=True) as connection:
-        cursor = connection.execute(sql.encode())
-        return cursor.fetchall() if cursor.description else []
+    return contacts(fields.removeprefix("\n"), more)
 
 
 def test_a_fresh_database_gets_every_part_and_a_second_start_finds_nothing_to_do(database_url: str) -> None:
@@ -104,6 +74,7 @@ def test_a_fresh_database_gets_every_part_and_a_second_start_finds_nothing_to_do
     rows(database_url, "INSERT INTO people (id) VALUES ('x')")
     stored = rows(database_url, "SELECT a, b, c, d, n, version FROM people")
     assert stored == [("it's", -5, 9007199254740993, 1.5, "free", 1)]
+    assert disagreements(database_url, models.models) == []
 
 
 @pytest.mark.parametrize(
@@ -162,6 +133,7 @@ def test_nullable_and_defaulted_columns_are_added_and_rows_stay(database_url: st
 )
 def test_what_could_fail_or_lose_is_blocked_and_nothing_is_changed(database_url: str, fields: str, named: str) -> None:
     migrate(database_url, registry())
+    rows(database_url, "INSERT INTO contacts (id, name, email) VALUES ('1', 'n', 'e')")
     before = schema(database_url)
 
     with pytest.raises(PlanBlocked) as caught:
@@ -171,16 +143,6 @@ def test_what_could_fail_or_lose_is_blocked_and_nothing_is_changed(database_url:
     assert named in caught.value.detail
     assert "fix: " in caught.value.detail
     assert schema(database_url) == before
-
-
-def schema(url: str) -> list[tuple[object, ...]]:
-    if url.startswith("sqlite"):
-        return rows(url, "SELECT name, sql FROM sqlite_master ORDER BY name")
-    return rows(
-        url,
-        "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns"
-        " WHERE table_schema = 'public' ORDER BY 1, 2",
-    )
 
 
 def test_a_removed_nullable_field_is_kept(database_url: str) -> None:

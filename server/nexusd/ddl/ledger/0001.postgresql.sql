@@ -2,6 +2,9 @@ CREATE TABLE _nexusd_schema_state (
   scope text PRIMARY KEY,
   run_id bigint NOT NULL,
   model_hash text NOT NULL,
+  files_hash text NOT NULL,
+  tables jsonb NOT NULL,
+  deferred integer NOT NULL DEFAULT 0,
   format integer NOT NULL,
   app_version text NOT NULL,
   updated_at timestamptz NOT NULL DEFAULT now()
@@ -15,17 +18,29 @@ CREATE TABLE _nexusd_schema_run (
   host text NOT NULL,
   pid integer NOT NULL,
   status text NOT NULL,
+  error text,
   started_at timestamptz NOT NULL DEFAULT now(),
   finished_at timestamptz
 );
+CREATE INDEX _nexusd_schema_run_history ON _nexusd_schema_run (scope, model_hash, status);
 CREATE TABLE _nexusd_schema_step (
   run_id bigint NOT NULL REFERENCES _nexusd_schema_run (id),
   seq integer NOT NULL,
   tbl text NOT NULL,
   kind text NOT NULL,
-  risk text NOT NULL,
   sql text NOT NULL,
+  ms double precision NOT NULL,
   PRIMARY KEY (run_id, seq)
+);
+CREATE TABLE _nexusd_migration (
+  version text PRIMARY KEY,
+  name text NOT NULL,
+  sha256 text NOT NULL,
+  phase text NOT NULL,
+  status text NOT NULL,
+  statements_done integer NOT NULL DEFAULT 0,
+  run_id bigint,
+  applied_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE TABLE _nexusd_secret (
   id integer PRIMARY KEY CHECK (id = 1),
