@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.support.http_server",
     "tests.support.connections",
     "tests.support.nodes",
+    "tests.support.workflows",
 ]
 
 # No deadline for an example, since machines differ in speed; in CI the same examples each time.

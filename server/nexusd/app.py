@@ -18,7 +18,7 @@ from nexusd.databases.cursors import CursorSigner
 from nexusd.ddl.migration import Verdict
 from nexusd.definitions.loader import PythonSource, load_registry
 from nexusd.events import ChannelStarted, RegistryLoaded, ServerStarted, ignore
-from nexusd.planning.compile import compile_registry
+from nexusd.planning.registry import compile_registry
 from nexusd.runtime import Runtime
 from nexusd.supervisor.health import HealthBoard
 from nexusd.supervisor.services import Supervisor

@@ -47,9 +47,10 @@ def log_sink(settings: ServerSettings) -> Observer:
 
 def node_types(registry: Registry, signer: CursorSigner) -> Mapping[str, NodeType]:
     """Every node type by its name."""
+    from nexusd.nodes.control import control_node_types
     from nexusd.nodes.model_nodes import model_node_types
 
-    types: dict[str, NodeType] = {}
+    types: dict[str, NodeType] = {each.name: each for each in control_node_types()}
     for model in registry.models.values():
         types |= {each.name: each for each in model_node_types(model, registry.models, cursors=signer)}
     return types

@@ -23,8 +23,8 @@ from nexusd.definitions.shape import ANYTHING
 from nexusd.definitions.workflow import DeclaredInput, Node, Workflow
 from nexusd.engines.inline import InlineEngine
 from nexusd.errors import UniqueViolation
-from nexusd.nodes.node import Binding, Effects, Slot
-from nexusd.planning.compile import compile_registry
+from nexusd.nodes.node import Binding, Choice, Effects, FirstOf, Slot
+from nexusd.planning.registry import compile_registry
 from nexusd.runtime import Runtime
 from nexusd.settings import HttpSettings
 from nexusd.supervisor.health import HealthBoard
@@ -79,6 +79,11 @@ class _NodeType:
     def __init__(self, name: str, runner: Runner) -> None:
         self.name = name
         self._runner = runner
+        self.keys: frozenset[str] = frozenset()
+
+    def derived(self, _node: Node) -> Mapping[str, Choice | FirstOf]:
+        """None."""
+        return {}
 
     def effects(self, _node: Node) -> Effects:
         """None."""

@@ -178,6 +178,31 @@ class Record:
         return shape if shape is not None or self.closed else ANYTHING
 
 
+@dataclass(frozen=True, slots=True)
+class OrNull:
+    """A value that may be null: the result of a node that may be skipped."""
+
+    shape: Shape
+
+    def schema(self) -> dict[str, object]:
+        """The schema, null allowed."""
+        schema = self.shape.schema()
+        return or_null(schema) if schema else schema
+
+    def check(self, value: object, pointer: str) -> list[Fault]:
+        """What is wrong with a value that is not null."""
+        return [] if value is None else self.shape.check(value, pointer)
+
+    def normalise(self, value: object) -> object:
+        """The value's own form."""
+        return None if value is None else self.shape.normalise(value)
+
+    def at(self, step: str | int) -> Shape | None:
+        """What the shape leads to; below null is null."""
+        below = self.shape.at(step)
+        return None if below is None else OrNull(below)
+
+
 def or_null(schema: dict[str, object]) -> dict[str, object]:
     """The schema, null allowed; `anyOf`, since some clients cannot read a list of types."""
     return {"anyOf": [schema, {"type": "null"}]}

@@ -40,6 +40,11 @@ class TemplateSyntaxError(ValueError):
     """A template cannot be read; the message says where it stops making sense."""
 
 
+def path_text(path: tuple[str | int, ...]) -> str:
+    """A path as it is written: names behind points, indexes in brackets."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+
+
 @dataclass(frozen=True, slots=True)
 class FilterCall:
     """One filter; `argument` is the literal of `default(...)`."""
@@ -58,8 +63,7 @@ class Expression:
     @property
     def text(self) -> str:
         """The path as it was written."""
-        steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.path[1:])
-        return f"{self.path[0]}{steps}"
+        return path_text(self.path)
 
     @property
     def has_default(self) -> bool:

@@ -126,11 +126,16 @@ def _read_node(name: str, parent: Entry, entry: Entry) -> Node | None:
 def _read_retry(entry: Entry) -> Retry:
     options = entry.options(("attempts", "backoff_s", "factor", "jitter"), "retry")
     plain = Retry()
+    jitter = plain.jitter
+    if "jitter" in options and options["jitter"].value not in (0, 0.0):
+        jitter = options["jitter"].number() or jitter
+    elif "jitter" in options:
+        jitter = 0.0
     return Retry(
         attempts=(options["attempts"].integer(1) if "attempts" in options else None) or plain.attempts,
         backoff_s=(options["backoff_s"].number() if "backoff_s" in options else None) or plain.backoff_s,
         factor=(options["factor"].number() if "factor" in options else None) or plain.factor,
-        jitter=(options["jitter"].number(above=-1e-9) if "jitter" in options else None) or plain.jitter,
+        jitter=jitter,
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nexusd.definitions.model import Model
     from nexusd.definitions.shape import Record, Shape
     from nexusd.definitions.workflow import Node
-    from nexusd.nodes.node import Binding, Runner
+    from nexusd.nodes.node import Binding, Choice, FirstOf, Runner
     from nexusd.nodes.operation import Operation
 
 _READS: Final = Effects(database=True, idempotent=True)
@@ -49,6 +49,8 @@ _OPERATIONS: Final[Mapping[Name, tuple[Callable[[Resource], Operation], Effects]
 class ModelNode:
     """A node type over one operation of one model."""
 
+    keys: frozenset[str] = frozenset()
+
     def __init__(self, name: str, operation: Operation, effects: Effects) -> None:
         self._name = name
         self._operation = operation
@@ -58,6 +60,10 @@ class ModelNode:
     def name(self) -> str:
         """Such as `ContactCreateNode`."""
         return self._name
+
+    def derived(self, _node: Node) -> Mapping[str, Choice | FirstOf]:
+        """None."""
+        return {}
 
     def effects(self, _node: Node) -> Effects:
         """What the operation may do; the same for every node of this type."""

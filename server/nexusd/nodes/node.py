@@ -29,6 +29,7 @@ class Effects:
         destructive: it may overwrite or remove (Update, Upsert, Delete and Bulk of these).
         idempotent: a second identical run changes nothing further (reads, deletes).
         outside: it calls something a rollback cannot undo.
+        rehearsable: a dry run may run it: nothing that it changes outside stays changed, or it is told.
     """
 
     database: bool = False
@@ -36,6 +37,30 @@ class Effects:
     destructive: bool = False
     idempotent: bool = False
     outside: bool = False
+    rehearsable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A param that is not declared: the name of the first case whose condition holds, else the default.
+
+    Attributes:
+        cases: conditions by name; their place is the node's key of the same name.
+    """
+
+    cases: Mapping[str, str]
+    default: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FirstOf:
+    """A param that is not declared: the result of the first of these nodes that has one.
+
+    Attributes:
+        nodes: ids; their place is the node's key `from`.
+    """
+
+    nodes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +113,13 @@ class NodeContext:
 
     Attributes:
         session: where its statements run.
+        node: the id, behind those of the nodes that run this one's workflow, such as `billing.invoice`.
+        place: names this run of this node and no other: the node's id, and which item of a foreach it is.
         now: start of the run, RFC 3339 UTC with six digits; the same for every node and replay of the run.
         deadline: `loop.time()` by which the node must have ended.
         input: what connections to `input` delivered, else None.
         pointers: place in the params, such as `/records`, to the pointer of the input that is the whole of it.
+        run_workflow: runs another workflow that the plan knows, as a part of this run; inputs in, outputs out.
     """
 
     session: Session
@@ -104,7 +132,11 @@ class NodeContext:
     observe: Observer
     input: object = None
     pointers: Mapping[str, str] = field(default_factory=dict)
+    place: str = ""
+    run_workflow: RunWorkflow | None = None
 
+
+RunWorkflow: TypeAlias = Callable[[str, Mapping[str, object]], Awaitable[Mapping[str, object]]]
 
 Runner: TypeAlias = Callable[[Mapping[str, object], NodeContext], Awaitable[object]]
 """Runs a node: rendered params and context in, the result in wire values out."""
@@ -117,6 +149,13 @@ class NodeType(Protocol):
     def name(self) -> str:
         """The name in `type:`."""
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys that stand beside `params` in nodes of this type alone, such as `call`."""
+
+    def derived(self, node: Node) -> Mapping[str, Choice | FirstOf]:
+        """Params that the planner makes out of the node's keys."""
+
     def effects(self, node: Node) -> Effects:
         """What running this node may do."""
 
@@ -127,7 +166,7 @@ class NodeType(Protocol):
         """
 
     def result(self, node: Node) -> Shape:
-        """The shape of the result."""
+        """The shape of the result; in `node.params` Placeholders stand for templates and for what connections fill."""
 
     def build(self, node: Node) -> Runner:
         """The function that runs the node; everything that can be prepared is prepared here, once."""

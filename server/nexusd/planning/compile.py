@@ -1,103 +1,95 @@
-"""From the registry to plans: every workflow checked and compiled once; all problems at once, each with its place."""
+"""From a workflow to its plan: checked and compiled once; all problems at once, each with its place."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from nexusd.definitions.model import MISSING
-from nexusd.definitions.shape import ANYTHING, Record
-from nexusd.definitions.template import Template, TemplateSyntaxError, parse_template
-from nexusd.definitions.workflow import TransactionMode
+from nexusd.definitions.shape import ANYTHING, ListOf, OrNull, Record
+from nexusd.definitions.template import Template, TemplateSyntaxError, parse_template, path_text
 from nexusd.documents import did_you_mean
-from nexusd.errors import ConfigurationError, Problem
-from nexusd.nodes.node import Effects, Slot
+from nexusd.nodes.node import Slot
+from nexusd.planning.assemble import MODE_NEEDED, Part, Surroundings, asks_for_mode, assemble
+from nexusd.planning.conditions import ConditionCompiler
+from nexusd.planning.control import absentable, check_foreach, check_handlers, read_control
 from nexusd.planning.graph import Graph
-from nexusd.planning.inputs import InputTable, Use, compile_decoder
+from nexusd.planning.inputs import InputTable, Use
 from nexusd.planning.intersection import assignable
 from nexusd.planning.names import Names, Resolved, Root, UnresolvedName
 from nexusd.planning.order import CycleError, topological_order
-from nexusd.planning.plan import Plan, PlannedNode, Strategy
-from nexusd.planning.render import compile_params, compile_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from nexusd.definitions.registry import Registry, RegistryPath
+    from nexusd.definitions.condition import Reference
+    from nexusd.definitions.registry import RegistryPath
     from nexusd.definitions.shape import Shape
+    from nexusd.definitions.template import Expression
     from nexusd.definitions.workflow import Node, Workflow
     from nexusd.nodes.node import NodeType, ParamPath
+    from nexusd.planning.control import Report
+    from nexusd.planning.plan import Plan
 
 
-def compile_registry(registry: Registry, node_types: Mapping[str, NodeType]) -> dict[str, Plan]:
-    """A plan for every workflow, by name in order.
-
-    Raises:
-        ConfigurationError: with every problem of every workflow.
-    """
-    problems: list[Problem] = []
-    plans: dict[str, Plan] = {}
-    for name in sorted(registry.workflows):
-        compiler = _Compiler(registry.workflows[name], node_types)
-        plan = compiler.compile()
-        for path, message, hint in compiler.problems:
-            problems.append(registry.sources.problem(("workflows", name, *path), message, hint))
-        if plan is not None:
-            plans[name] = plan
-    if problems:
-        raise ConfigurationError(problems)
-    return plans
-
-
-@dataclass(slots=True)
-class _Part:
-    """A node on its way into a plan."""
-
-    node: Node
-    type: NodeType
-    effects: Effects
-    result: Shape
-    params: dict[str, object]
-    slots: Mapping[ParamPath, Slot] = field(default_factory=dict)
+def compile_workflow(
+    workflow: Workflow, node_types: Mapping[str, NodeType], callees: Mapping[str, Plan], report: Report
+) -> Plan | None:
+    """The plan of one workflow, or None if there are problems; `callees` are plans of the workflows it may run."""
+    return _Compiler(workflow, node_types, callees, report).compile()
 
 
 class _Compiler:
-    """Compiles one workflow; problems are (path below the workflow, message, hint)."""
+    """Compiles one workflow."""
 
-    def __init__(self, workflow: Workflow, node_types: Mapping[str, NodeType]) -> None:
-        self.problems: list[tuple[RegistryPath, str, str]] = []
+    def __init__(
+        self, workflow: Workflow, node_types: Mapping[str, NodeType], callees: Mapping[str, Plan], report: Report
+    ) -> None:
+        self._report = report
+        self._sound = True
         self._workflow = workflow
         self._types = node_types
+        self._callees = callees
         self._names = Names(frozenset(node.id for node in workflow.nodes), frozenset(workflow.inputs))
         self._graph = Graph(workflow)
-        self._parts: dict[str, _Part] = {}
+        self._parts: dict[str, Part] = {}
         self._inputs = InputTable()
-        self._pointers: dict[str, dict[str, str]] = {}
 
     def compile(self) -> Plan | None:
         """The plan, or None if there are problems."""
         for node in self._workflow.nodes:
-            self.problems += _beyond_language(node)
             self._take(node)
         self._check_connections()
         for part in self._parts.values():
             self._bind(part)
+        check_handlers(self._workflow, self._graph.needs, self._problem)
+        for node in self._workflow.nodes:
+            self._graph.add(node.id, node.on_error)
         outputs = self._outputs()
         inputs = self._infer()
-        if self.problems:
+        for part in self._parts.values():
+            compiler = ConditionCompiler(self._names, partial(self._shape_of, inputs), f"node {part.node.id}")
+            if self._sound:
+                part.control.compile(compiler, ("nodes", part.node.id), self._problem)
+        if not self._sound:
             return None
         try:
             order = topological_order(self._graph.needs)
         except CycleError as error:
             self._problem(("nodes", error.cycle[0]), f"the nodes wait for each other: {error}")
             return None
-        return self._assemble(order, inputs, outputs)
+        if asks_for_mode(self._workflow, self._parts.values()):
+            self._problem(("transaction",), *MODE_NEEDED)
+            return None
+        return assemble(
+            self._workflow,
+            [self._parts[name] for name in order],
+            Surroundings(self._names, self._graph, self._callees, inputs, *outputs),
+        )
 
     def _problem(self, path: RegistryPath, message: str, hint: str = "") -> None:
-        self.problems.append((path, message, hint))
+        self._sound = False
+        self._report(path, message, hint)
 
     def _take(self, node: Node) -> None:
         path = ("nodes", node.id)
@@ -106,8 +98,17 @@ class _Compiler:
         if node_type is None:
             self._problem((*path, "type"), f"there is no node type {node.type!r}", did_you_mean(node.type, self._types))
             return
+        for key in node.options:
+            if key not in node_type.keys:
+                self._problem((*path, key), f"{node.type} has no key {key!r}")
         result = node_type.result(node)
-        self._parts[node.id] = _Part(node, node_type, node_type.effects(node), result, params)
+        control = read_control(node, node_type.derived(node), self._problem)
+        part = Part(node, node_type, node_type.effects(node), result, params, control)
+        if node.foreach is not None:
+            part.foreach = self._parse(node.foreach, (*path, "foreach"))
+            part.result = ListOf(result)
+            check_foreach(node, part.foreach, self._problem)
+        self._parts[node.id] = part
 
     def _parse(self, value: object, path: RegistryPath) -> object:
         """A params tree with its templates parsed."""
@@ -136,23 +137,64 @@ class _Compiler:
             if target is not None and edge.input in target.params:
                 self._problem((*path, 3), f"the param {edge.input!r} of {edge.target} is given already")
 
-    def _bind(self, part: _Part) -> None:
+    def _bind(self, part: Part) -> None:
         node = part.node
         binding = part.type.bind(node, part.params, self._graph.connected_params(node.id))
         for found in binding.problems:
             self._problem(("nodes", node.id, *found.path), found.message, found.hint)
-        part.slots = binding.slots
-        self._pointers[node.id] = {}
         for param_path, template in _templates(part.params):
             path: RegistryPath = ("nodes", node.id, "params", *param_path)
             slot = binding.slots.get(param_path)
-            for resolved, defaulted in self._resolve(template, path, node.id):
-                self._use(resolved, Use(slot, path, defaulted), template, node.id, param_path)
+            for resolved, defaulted in self._resolve(_expressions(template), path, node.id):
+                self._use(resolved, Use(slot, path, defaulted), template, part, param_path)
+        self._bind_control(part)
 
-    def _resolve(self, template: Template, path: RegistryPath, node_id: str | None) -> Iterator[tuple[Resolved, bool]]:
-        for expression in template.expressions:
+    def _bind_control(self, part: Part) -> None:
+        """Note what the control keys read."""
+        node = part.node
+        for below, pairs in part.control.uses():
+            path: RegistryPath = ("nodes", node.id, *below)
+            for resolved, defaulted in self._resolve(pairs, path, node.id):
+                self._note(resolved, Use(None, path, defaulted), node.id)
+        for param_path, template in _templates(part.foreach):
+            path = ("nodes", node.id, "foreach", *param_path)
+            plain = template is part.foreach and not template.expressions[0].filters
+            for resolved, defaulted in self._resolve(_expressions(template), path, node.id):
+                slot = Slot(ListOf(ANYTHING)) if plain and not resolved.steps else None
+                self._note(resolved, Use(slot, path, defaulted), node.id)
+                if plain and resolved.root is Root.NODE:
+                    self._check_assignable(resolved, Use(Slot(ListOf(ANYTHING)), path), template)
+        for first in part.control.sources.values():
+            for i, name in enumerate(first.nodes):
+                if name not in self._names.nodes or name == node.id:
+                    hint = did_you_mean(name, self._names.nodes - {node.id})
+                    self._problem(("nodes", node.id, "from", i), f"there is no other node {name!r}", hint)
+                self._graph.add(name, node.id)
+
+    def _note(self, resolved: Resolved, use: Use, node_id: str) -> None:
+        if resolved.root is Root.NODE:
+            self._graph.add(resolved.name, node_id)
+        elif resolved.root is Root.INPUT:
+            self._inputs.add(resolved.name, use)
+
+    def _shape_of(self, inputs: Record, resolved: Resolved) -> Shape:
+        """What is known of what a path of a condition leads to."""
+        shape: Shape | None = ANYTHING
+        if resolved.root is Root.INPUT:
+            shape = inputs.at(resolved.name)
+        elif resolved.root is Root.NODE:
+            shape = self._parts[resolved.name].result
+        return (None if shape is None else _along(shape, resolved.steps)) or ANYTHING
+
+    def _resolve(
+        self, pairs: Iterable[tuple[Expression | Reference, bool]], path: RegistryPath, node_id: str | None
+    ) -> Iterator[tuple[Resolved, bool]]:
+        names = self._names
+        if node_id is not None and self._parts[node_id].foreach is not None and path[2] == "params":
+            names = replace(names, has_item=True)
+        for expression, defaulted in pairs:
             try:
-                resolved = self._names.resolve(expression)
+                resolved = names.resolve(expression)
             except UnresolvedName as error:
                 self._problem(path, str(error))
                 continue
@@ -161,14 +203,18 @@ class _Compiler:
                     self._problem(path, f"the node {node_id} cannot use its own result")
                     continue
                 part = self._parts.get(resolved.name)
-                if part is not None and _along(part.result, resolved.steps) is None and not expression.has_default:
-                    self._problem(path, f"the result of {resolved.name} has no {_dotted(resolved.steps)}")
+                if part is not None and _along(part.result, resolved.steps) is None and not defaulted:
+                    self._problem(path, f"the result of {resolved.name} has no {path_text(resolved.steps)}")
                     continue
-            yield resolved, expression.has_default
+                if node_id is not None and part is not None and part.node.on_error == node_id:
+                    message = f"{node_id} runs when {resolved.name} failed, and then {resolved.name} has no result"
+                    self._problem(path, message, "input.code and input.detail tell what went wrong")
+                    continue
+            yield resolved, defaulted
 
-    def _use(self, resolved: Resolved, use: Use, template: Template, node_id: str, param_path: ParamPath) -> None:
+    def _use(self, resolved: Resolved, use: Use, template: Template, part: Part, param_path: ParamPath) -> None:
         if resolved.root is Root.NODE:
-            self._graph.add(resolved.name, node_id)
+            self._graph.add(resolved.name, part.node.id)
             self._check_assignable(resolved, use, template)
         if resolved.root is not Root.INPUT:
             return
@@ -181,7 +227,7 @@ class _Compiler:
         self._inputs.add(resolved.name, Use(slot, use.path, use.defaulted))
         if alone:
             pointer = "".join(f"/{step}" for step in param_path)
-            self._pointers[node_id][pointer] = f"/inputs/{resolved.name}"
+            part.pointers[pointer] = f"/inputs/{resolved.name}"
 
     def _check_assignable(self, resolved: Resolved, use: Use, template: Template) -> None:
         part = self._parts.get(resolved.name)
@@ -193,8 +239,11 @@ class _Compiler:
 
     def _outputs(self) -> tuple[Record, Mapping[str, object] | None]:
         declared = self._workflow.outputs
+        gatherers = frozenset(name for name, part in self._parts.items() if part.control.sources)
+        absent = absentable(self._workflow, self._graph.needs, gatherers)
+        results = {name: OrNull(part.result) if name in absent else part.result for name, part in self._parts.items()}
         if declared is None:
-            return Record({part.node.id: part.result for part in self._parts.values()}, frozenset(self._parts)), None
+            return Record(results, frozenset(results)), None
         parsed: dict[str, object] = {}
         shapes: dict[str, Shape] = {}
         for name, value in declared.items():
@@ -202,12 +251,12 @@ class _Compiler:
             shapes[name] = ANYTHING
             for param_path, template in _templates({name: parsed[name]}):
                 path: RegistryPath = ("outputs", *param_path)
-                for resolved, defaulted in self._resolve(template, path, None):
+                for resolved, defaulted in self._resolve(_expressions(template), path, None):
                     if resolved.root is Root.INPUT:
                         self._inputs.add(resolved.name, Use(None, path, defaulted))
                     if template is parsed[name] and template.is_whole and resolved.root is Root.NODE:
-                        part = self._parts.get(resolved.name)
-                        along = None if part is None else _along(part.result, resolved.steps)
+                        result = results.get(resolved.name)
+                        along = None if result is None else _along(result, resolved.steps)
                         if along is not None and not template.expressions[0].filters:
                             shapes[name] = along
         return Record(shapes, frozenset(shapes)), parsed
@@ -221,76 +270,10 @@ class _Compiler:
                 self._problem(("inputs", name), f"no template uses the input {name!r}")
         return inputs
 
-    def _assemble(self, order: list[str], inputs: Record, outputs: tuple[Record, Mapping[str, object] | None]) -> Plan:
-        parts = [self._parts[name] for name in order]
-        effects = [part.effects for part in parts]
-        transaction = self._transaction(effects)
-        shape, mapping = outputs
-        defaults = {
-            name: declared.field.default
-            for name, declared in self._workflow.inputs.items()
-            if declared.field.default is not MISSING
-        }
-        linear = transaction or len(parts) == 1 or self._graph.is_chain(order)
-        return Plan(
-            name=self._workflow.name,
-            workflow=self._workflow,
-            nodes=tuple(self._planned(i, part, order) for i, part in enumerate(parts)),
-            inputs=inputs,
-            outputs=shape,
-            inputs_schema=inputs.schema(),
-            outputs_schema=shape.schema(),
-            decode=compile_decoder(inputs, defaults),
-            strategy=Strategy.LINEAR if linear else Strategy.PARALLEL,
-            transaction=transaction,
-            read_only=not any(effect.writes for effect in effects),
-            destructive=any(effect.destructive for effect in effects),
-            idempotent=all(effect.idempotent for effect in effects),
-            render_outputs=None if mapping is None else compile_params(mapping, self._names, "the outputs"),
-            hash=_hash(self._workflow),
-        )
 
-    def _transaction(self, effects: list[Effects]) -> bool:
-        """Whether all database nodes of a run share one transaction."""
-        mode = self._workflow.transaction
-        several = sum(effect.database for effect in effects) > 1
-        return several and mode is not TransactionMode.NONE
-
-    def _planned(self, index: int, part: _Part, order: list[str]) -> PlannedNode:
-        node = part.node
-        position = {name: i for i, name in enumerate(order)}
-        connections = {
-            edge.input: compile_path(edge.source, self._graph.steps(edge))
-            for edge in self._workflow.connections
-            if edge.target == node.id
-        }
-        return PlannedNode(
-            index=index,
-            id=node.id,
-            type=node.type,
-            effects=part.effects,
-            render=compile_params(part.params, self._names, f"node {node.id}"),
-            connections=connections,
-            run=part.type.build(node),
-            needs=tuple(sorted(position[name] for name in self._graph.needs[node.id])),
-            timeout_s=node.timeout_s,
-            pointers=self._pointers[node.id],
-        )
-
-
-def _beyond_language(node: Node) -> Iterator[tuple[RegistryPath, str, str]]:
-    """Keys of the language that this version cannot honour: refused, never ignored."""
-    for key, given in (
-        ("when", node.when is not None),
-        ("foreach", node.foreach is not None),
-        ("concurrency", node.concurrency is not None),
-        ("retry", node.retry is not None),
-        ("on_error", node.on_error != "fail"),
-    ):
-        if given:
-            yield ("nodes", node.id, key), f"{key} is not part of this version", ""
-    for key in node.options:
-        yield ("nodes", node.id, key), f"{node.type} has no key {key!r}", ""
+def _expressions(template: Template) -> Iterator[tuple[Expression, bool]]:
+    """The paths of a template, and whether each may lead nowhere."""
+    return ((expression, expression.has_default) for expression in template.expressions)
 
 
 def _templates(tree: object, path: ParamPath = ()) -> Iterator[tuple[ParamPath, Template]]:
@@ -313,15 +296,3 @@ def _along(shape: Shape, steps: tuple[str | int, ...]) -> Shape | None:
             return None
         current = current.at(step)
     return current
-
-
-def _dotted(steps: tuple[str | int, ...]) -> str:
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".")
-
-
-def _hash(workflow: Workflow) -> str:
-    def plain(value: object) -> object:
-        return str(value)
-
-    text = msgspec.json.encode(workflow, order="sorted", enc_hook=plain)
-    return hashlib.sha256(text).hexdigest()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from nexusd.definitions.model import FieldType
-from nexusd.definitions.shape import Anything, ListOf, Record, Scalar
+from nexusd.definitions.shape import Anything, ListOf, OrNull, Record, Scalar
 
 if TYPE_CHECKING:
     from nexusd.definitions.model import Field
@@ -58,6 +58,8 @@ def kind_of(shape: Shape) -> str:
         return "object"
     if isinstance(shape, Both):
         return kind_of(shape.first)
+    if isinstance(shape, OrNull):
+        return kind_of(shape.shape)
     return "any"
 
 

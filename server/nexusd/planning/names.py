@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nexusd.definitions.condition import Reference
     from nexusd.definitions.template import Expression
 
 
@@ -16,6 +17,7 @@ class Root(Enum):
     INPUT = "input"
     NODE = "node"
     CONNECTED = "connected"
+    ITEM = "item"
     NOW = "now"
     UUID = "uuid"
 
@@ -40,12 +42,17 @@ class UnresolvedName(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The names of one workflow."""
+    """The names of one workflow.
+
+    Attributes:
+        has_item: they are read in a node with `foreach`.
+    """
 
     nodes: frozenset[str]
     inputs: frozenset[str]
+    has_item: bool = False
 
-    def resolve(self, expression: Expression) -> Resolved:
+    def resolve(self, expression: Expression | Reference) -> Resolved:
         """What an expression's path begins with.
 
         Raises:
@@ -57,6 +64,8 @@ class Names:
             return self._explicit(name, rest, expression)
         if name == "input":
             return Resolved(Root.CONNECTED, "", tuple(rest))
+        if name == "item" and self.has_item:
+            return Resolved(Root.ITEM, "", tuple(rest))
         if name == "item":
             message = "item means something only in a node with foreach"
             raise UnresolvedName(message)
@@ -70,7 +79,7 @@ class Names:
             raise UnresolvedName(message)
         return Resolved(Root.NODE if name in self.nodes else Root.INPUT, name, tuple(rest))
 
-    def _explicit(self, root: str, rest: list[str | int], expression: Expression) -> Resolved:
+    def _explicit(self, root: str, rest: list[str | int], expression: Expression | Reference) -> Resolved:
         if not rest or not isinstance(rest[0], str):
             message = f"{expression.text}: a name must follow {root}"
             raise UnresolvedName(message)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from nexusd.definitions.shape import Record
-    from nexusd.definitions.workflow import Workflow
+    from nexusd.definitions.workflow import Retry, Workflow
     from nexusd.nodes.node import Effects, Runner
 
 
@@ -31,6 +31,8 @@ class Scope:
         uuid: gives the uuid of one place in one node, the same on replay.
         input: what connections delivered to the node being rendered.
         item: the current item of a foreach.
+        absent: nodes without a result: skipped, or failed where the run goes on.
+        failed: of the absent ones those that failed, with what a node that takes over is told.
     """
 
     inputs: Mapping[str, object]
@@ -39,6 +41,8 @@ class Scope:
     uuid: Callable[[str], str]
     input: object = None
     item: object = None
+    absent: set[str] = field(default_factory=set)
+    failed: dict[str, object] = field(default_factory=dict)
 
 
 Render: TypeAlias = Callable[[Scope], dict[str, object]]
@@ -66,6 +70,12 @@ class PlannedNode:
         connections: param, or `input`, to what a connection delivers there.
         needs: indexes of the nodes it waits for.
         pointers: place in the params, such as `/fields/email`, to the pointer of the input that is the whole of it.
+        when: whether it runs at all.
+        waits_for: ids of the nodes without whose results it is skipped.
+        rescues: ids of the nodes of which one must have failed.
+        gathers: ids of the nodes of which one must have a result.
+        foreach: gives the list, once for each of whose items it runs.
+        is_plain: none of the control keys is there.
     """
 
     index: int
@@ -78,6 +88,15 @@ class PlannedNode:
     needs: tuple[int, ...]
     timeout_s: float | None
     pointers: Mapping[str, str]
+    when: Callable[[Scope], bool] | None
+    waits_for: frozenset[str]
+    rescues: frozenset[str]
+    gathers: frozenset[str]
+    foreach: Callable[[Scope], object] | None
+    concurrency: int
+    retry: Retry | None
+    on_error: str
+    is_plain: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +107,7 @@ class Plan:
         inputs, outputs: shapes; `inputs_schema` and `outputs_schema` their JSON Schemas (2020-12).
         transaction: whether all nodes share one transaction.
         render_outputs: the declared outputs mapping, or None: every node's result under its id.
+        callees: the plans of the workflows that its WorkflowNodes run.
         hash: SHA-256 of the canonical JSON of the definition.
     """
 
@@ -105,4 +125,5 @@ class Plan:
     destructive: bool
     idempotent: bool
     render_outputs: Render | None
+    callees: Mapping[str, Plan]
     hash: str

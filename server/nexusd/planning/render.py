@@ -21,7 +21,7 @@ Getter: TypeAlias = "Callable[[Scope], object]"
 
 def compile_params(params: Mapping[str, object], names: Names, where: str) -> Render:
     """A function that renders a node's params; `where` names the node in errors."""
-    parts = {name: _compile(value, names, f"{where}, param {name}") for name, value in params.items()}
+    parts = {name: compile_value(value, names, f"{where}, param {name}") for name, value in params.items()}
 
     def render(scope: Scope) -> dict[str, object]:
         return {name: value for name, part in parts.items() if (value := part(scope)) is not UNDEFINED}
@@ -29,13 +29,14 @@ def compile_params(params: Mapping[str, object], names: Names, where: str) -> Re
     return render
 
 
-def _compile(value: object, names: Names, where: str) -> Getter:
+def compile_value(value: object, names: Names, where: str) -> Getter:
+    """A function that renders one value."""
     if isinstance(value, Template):
         return _template(value, names, where)
     if isinstance(value, dict):
-        return _object({name: _compile(item, names, f"{where}.{name}") for name, item in value.items()})
+        return _object({name: compile_value(item, names, f"{where}.{name}") for name, item in value.items()})
     if isinstance(value, list):
-        items = [_compile(item, names, f"{where}[{i}]") for i, item in enumerate(value)]
+        items = [compile_value(item, names, f"{where}[{i}]") for i, item in enumerate(value)]
         return lambda scope: [item for part in items if (item := part(scope)) is not UNDEFINED]
     return lambda _scope: value
 
@@ -66,7 +67,7 @@ def _template(template: Template, names: Names, where: str) -> Getter:
 
 def _expression(expression: Expression, names: Names, where: str, *, optional: bool) -> Getter:
     resolved = names.resolve(expression)
-    plain = _path(resolved, where)
+    plain = path_getter(resolved, where)
     # An input by itself may be missing only where the planner allowed it to be left out; then the param is left out.
     may_miss = optional and resolved.root is Root.INPUT and not resolved.steps and not expression.filters
     if may_miss:
@@ -89,19 +90,30 @@ def _expression(expression: Expression, names: Names, where: str, *, optional: b
     return get
 
 
-def _path(resolved: Resolved, where: str) -> Getter:
+def path_getter(resolved: Resolved, where: str) -> Getter:
+    """What a path leads to; `where` is the place that a uuid is for."""
     name, steps = resolved.name, resolved.steps
     if resolved.root is Root.NOW:
         return lambda scope: scope.now
     if resolved.root is Root.UUID:
         return lambda scope: scope.uuid(where)
-    if resolved.root is Root.INPUT and not steps:
-        return lambda scope: scope.inputs.get(name, UNDEFINED)
     if resolved.root is Root.INPUT:
+        if not steps:
+            return lambda scope: scope.inputs.get(name, UNDEFINED)
         return lambda scope: _follow(scope.inputs.get(name, UNDEFINED), steps)
     if resolved.root is Root.NODE:
-        return lambda scope: _follow(scope.nodes.get(name, UNDEFINED), steps)
-    return lambda scope: _follow(scope.input, steps)
+        return _of_node(name, steps)
+    is_item = resolved.root is Root.ITEM
+    return lambda scope: _follow(scope.item if is_item else scope.input, steps)
+
+
+def _of_node(name: str, steps: tuple[str | int, ...]) -> Getter:
+    def get(scope: Scope) -> object:
+        value = _follow(scope.nodes.get(name, UNDEFINED), steps)
+        # A node without a result counts as null, and so does what is read out of it.
+        return None if value is UNDEFINED and name in scope.absent else value
+
+    return get
 
 
 def _follow(value: object, steps: tuple[str | int, ...]) -> object:

@@ -14,8 +14,8 @@ from nexusd.engines.engine import Run
 from nexusd.engines.inline import InlineEngine
 from nexusd.errors import DeadlineExceeded, Fault, InvalidInput, RecordNotFound
 from nexusd.events import ignore
-from nexusd.nodes.node import Binding, Effects, NodeContext, Slot
-from nexusd.planning.compile import compile_registry
+from nexusd.nodes.node import Binding, Choice, Effects, FirstOf, NodeContext, Slot
+from nexusd.planning.registry import compile_registry
 
 if TYPE_CHECKING:
     from nexusd.databases.database import Database, Session
@@ -27,9 +27,13 @@ class CallNode:
     """A node type without a database: it awaits a function of the test."""
 
     name = "CallNode"
+    keys: frozenset[str] = frozenset()
 
     def __init__(self, bodies: Mapping[str, Body]) -> None:
         self._bodies = bodies
+
+    def derived(self, _node: Node) -> Mapping[str, Choice | FirstOf]:
+        return {}
 
     def effects(self, _node: Node) -> Effects:
         return Effects(outside=True)

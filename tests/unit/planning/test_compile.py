@@ -11,8 +11,8 @@ from nexusd.databases.cursors import CursorSigner
 from nexusd.definitions.loader import load_registry
 from nexusd.embedding.references import PythonDefinitions
 from nexusd.errors import ConfigurationError, InvalidInput, MalformedBody
-from nexusd.planning.compile import compile_registry
 from nexusd.planning.plan import Strategy
+from nexusd.planning.registry import compile_registry
 
 if TYPE_CHECKING:
     from nexusd.planning.plan import Plan
@@ -187,7 +187,22 @@ def test_yaml_and_builder_give_equal_plans() -> None:
         (CREATE + "      r: {type: ContactReadNode}\n", "    connections: [[create, idd, r, id]]\n", "16:28 create has no output 'idd' (`result` is the whole result; a field of it by its name)"),
         (CREATE + "      r: {type: ContactReadNode, params: {id: x}}\n", "    connections: [[create, id, r, id]]\n", "16:35 the param 'id' of r is given already"),
         (CREATE + "      name: {type: ContactCountNode}\n", "    inputs: {name: str}\n", "14:56 'name' is both an input and a node; write inputs.name or nodes.name"),
-        ("      a: {type: ContactCountNode, when: 'true'}\n", "", "14:41 when is not part of this version"),
+        ("      a: {type: ContactCountNode, when: 'nme == 1 &&'}\n", "", "14:41 not a condition: a value is missing at the end"),
+        ("      a: {type: ContactCountNode, when: 'size(b)'}\n", "", "14:41 the condition gives number, not true or false"),
+        ("      a: {type: ContactCountNode, when: 'nodes.b.x == 1'}\n", "", "14:41 there is no node 'b'"),
+        ("      a: {type: ContactCountNode}\n      b: {type: ContactCountNode, when: 'a.total == 1'}\n", "", "15:41 the result of a has no total"),
+        ("      a: {type: ContactCountNode}\n      b: {type: ContactCountNode, when: 'a.count == true'}\n", "", "15:41 number and boolean are never equal"),
+        ("      a: {type: ContactCountNode, concurrency: 2}\n", "", "14:48 concurrency means something only beside foreach"),
+        ("      a: {type: ContactCountNode, foreach: 'a {{x}}'}\n", "", "14:44 foreach takes a list, or a template that gives one"),
+        ("      a: {type: ContactCountNode}\n      b: {type: ContactCountNode, foreach: '{{a.count}}'}\n", "", "15:44 a.count is of another type than what stands here"),
+        ("      a: {type: ContactCountNode, on_error: b}\n", "", "14:45 on_error is fail, continue or a node; there is no node 'b' (known: a)"),
+        ("      a: {type: ContactCountNode}\n      b: {type: ContactCountNode, when: 'a.count > 1', on_error: a}\n", "", "15:66 a does not come after b"),
+        ("      a: {type: ContactCountNode, on_error: b}\n      b: {type: TransformNode, params: {x: '{{a.count}}'}}\n", "", "15:44 b runs when a failed, and then a has no result (input.code and input.detail tell what went wrong)"),
+        ("      a: {type: SwitchNode}\n", "", "14:10 a SwitchNode needs cases, a mapping of names to conditions"),
+        ("      a: {type: SwitchNode, cases: {x: 'y ='}}\n", "", "14:40 not a condition: equality is written =="),
+        ("      a: {type: MergeNode, from: [b]}\n", "", "14:35 there is no other node 'b'"),
+        ("      a: {type: WorkflowNode, workflow: v}\n", "", "14:41 there is no workflow 'v'"),
+        ("      a: {type: WorkflowNode, workflow: w}\n", "", "14:41 w runs w: a workflow cannot run itself"),
         ("      a: {type: ContactCountNode, call: 'm:f'}\n", "", "14:41 ContactCountNode has no key 'call'"),
         ("      a: {type: ContactReadNode, params: {id: '{{ item.id }}'}}\n", "", "14:47 item means something only in a node with foreach"),
     ],
@@ -200,3 +215,33 @@ def test_problems_of_all_workflows_are_told_together() -> None:
     with pytest.raises(ConfigurationError) as caught:
         plans("  a: {nodes: {x: {type: Nope}}}\n  b: {nodes: {y: {type: Nope}}}\n")
     assert [p.line for p in caught.value.problems] == [12, 13]
+
+
+def test_control_keys_by_yaml_and_by_builder_give_equal_plans() -> None:
+    from_yaml = plan(
+        "      a: {type: ContactListNode, on_error: continue, retry: {attempts: 2, jitter: 0}}\n"
+        "      s: {type: SwitchNode, cases: {few: 'size(a.records) < 2'}, default: many}\n"
+        "      t: {type: TransformNode, params: {x: '{{item.id}}'}, when: \"s.case == 'few'\","
+        " foreach: '{{a.records}}', concurrency: 2}\n"
+        "      m: {type: MergeNode, from: [t, a]}\n"
+    )
+    built = (
+        WorkflowBuilder()
+        .add_node("ContactListNode", "a", on_error="continue", retry={"attempts": 2, "jitter": 0})
+        .add_node("SwitchNode", "s", cases={"few": "size(a.records) < 2"}, default="many")
+        .add_node(
+            "TransformNode", "t", {"x": "{{item.id}}"}, when="s.case == 'few'", foreach="{{a.records}}", concurrency=2
+        )
+        .add_node("MergeNode", "m", from_=["t", "a"])
+        .build()
+    )
+    registry = load_registry("r.yaml", PythonDefinitions())
+    registry = replace(registry, workflows={"w": replace(built, name="w")})
+    from_builder = compile_registry(registry, catalog.node_types(registry, CursorSigner(b"k")))["w"]
+
+    assert from_builder.workflow == from_yaml.workflow
+    assert from_builder.hash == from_yaml.hash
+    assert [node.needs for node in from_builder.nodes] == [node.needs for node in from_yaml.nodes]
+    schema = from_yaml.outputs_schema["properties"]
+    assert isinstance(schema, dict)
+    assert schema["a"]["anyOf"][1] == {"type": "null"}

@@ -1,0 +1,347 @@
+"""One plan on its way through its nodes: the run's own, or that of a workflow inside it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from nexusd.definitions.wire import write_json
+from nexusd.errors import (
+    Cancelled,
+    DatabaseError,
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    Fault,
+    InternalError,
+    InvalidInput,
+    NexusError,
+    NodeFailed,
+    NotSupported,
+    Overloaded,
+    SerializationConflict,
+    UnknownOutcome,
+)
+from nexusd.nodes.node import NodeContext
+from nexusd.planning.control import FAIL
+from nexusd.planning.plan import Plan, PlannedNode, Scope, Strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from nexusd.databases.database import Session
+    from nexusd.engines.engine import Run
+
+GRACE_S: Final = 0.1
+"""How much later than the database a run is cut off: the database then says itself what became of a statement."""
+
+MAX_ITEMS: Final = 10_000
+"""The longest list that a foreach takes."""
+
+_PASSED_ON: Final = (
+    DeadlineExceeded,
+    Cancelled,
+    Overloaded,
+    SerializationConflict,
+    DatabaseUnavailable,
+    UnknownOutcome,
+)
+"""Failures of a workflow inside another that are the run's own: they say what became of all of it."""
+_LASTING: Final = (InvalidInput, NotSupported, InternalError, Cancelled, UnknownOutcome)
+"""Failures that another attempt would only repeat, or must not."""
+
+
+@dataclass(slots=True)
+class Frame:
+    """What the nodes of one plan share while it runs.
+
+    Attributes:
+        session: where statements run.
+        shared: whether that is one transaction, in which nodes take turns.
+        deadline: `loop.time()` at which it is cut off.
+        prefix: ids of the nodes around it, each with a point.
+    """
+
+    run: Run
+    plan: Plan
+    scope: Scope
+    session: Session
+    shared: bool
+    deadline: float
+    prefix: str = ""
+
+
+async def run_frame(frame: Frame) -> dict[str, object]:
+    """Run the nodes and give the outputs."""
+    plan, scope = frame.plan, frame.scope
+    if frame.shared or plan.strategy is Strategy.LINEAR:
+        results, absent = scope.nodes, scope.absent
+        for node in plan.nodes:
+            if node.is_plain and not absent:
+                results[node.id] = await _once(frame, node, scope, frame.session, node.id)
+            else:
+                await _attend(frame, node)
+    else:
+        await _concurrently(frame)
+    if plan.render_outputs is not None:
+        return plan.render_outputs(scope)
+    return {node.id: scope.nodes[node.id] for node in plan.workflow.nodes}
+
+
+async def _concurrently(frame: Frame) -> None:
+    """Start each node when all it needs is there; the first failure cancels the rest.
+
+    Of several failures the one of the node that stands first in the plan's order is raised.
+    """
+    nodes = frame.plan.nodes
+    missing = [len(node.needs) for node in nodes]
+    followers: list[list[int]] = [[] for _ in nodes]
+    for node in nodes:
+        for needed in node.needs:
+            followers[needed].append(node.index)
+    running: dict[asyncio.Task[None], int] = {}
+    failures: dict[int, BaseException] = {}
+    ready = [index for index, count in enumerate(missing) if not count]
+    try:
+        while (ready or running) and not failures:
+            for index in ready:
+                running[asyncio.create_task(_attend(frame, nodes[index]))] = index
+            ready = []
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                ended = running.pop(task)
+                error = task.exception()
+                if error is not None:
+                    failures[ended] = error
+                    continue
+                for index in followers[ended]:
+                    missing[index] -= 1
+                    if not missing[index]:
+                        ready.append(index)
+    finally:
+        await _stop(running)
+    if failures:
+        raise failures[min(failures)]
+
+
+async def _stop(tasks: Mapping[asyncio.Task[None], int]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _attend(frame: Frame, node: PlannedNode) -> None:
+    """Run a node if it is its turn, and note what came of it."""
+    scope = frame.scope
+    try:
+        if _is_due(node, scope):
+            scope.nodes[node.id] = await _guarded(frame, node)
+            return
+    except NexusError as error:
+        _locate(error, frame, node)
+        if node.on_error == FAIL or not _is_survivable(error, frame):
+            raise
+        scope.failed[node.id] = {"node": error.node, "code": error.code.value, "detail": error.detail}
+    scope.absent.add(node.id)
+    scope.nodes[node.id] = None
+
+
+def _is_due(node: PlannedNode, scope: Scope) -> bool:
+    if scope.absent and not node.waits_for.isdisjoint(scope.absent):
+        return False
+    if node.rescues and node.rescues.isdisjoint(scope.failed):
+        return False
+    if node.gathers and node.gathers <= scope.absent:
+        return False
+    return node.when is None or node.when(scope)
+
+
+def _is_survivable(error: NexusError, frame: Frame) -> bool:
+    """Whether the run can go on: its transaction is still there, and so is its time."""
+    if isinstance(error, (Cancelled, SerializationConflict, UnknownOutcome)):
+        return False
+    if frame.shared and isinstance(error, DatabaseUnavailable):
+        return False
+    return asyncio.get_running_loop().time() < frame.deadline
+
+
+async def _guarded(frame: Frame, node: PlannedNode) -> object:
+    """Run a node so that exactly its work can be undone, where the run would go on without it."""
+    if node.on_error == FAIL or not frame.shared:
+        return await _each(frame, node, frame.session)
+    async with frame.session.atomic() as session:
+        return await _each(frame, node, session)
+
+
+async def _each(frame: Frame, node: PlannedNode, session: Session) -> object:
+    """Run a node once, or once for each item."""
+    scope = frame.scope
+    if node.rescues and "input" not in node.connections:
+        failed = next(scope.failed[name] for name in sorted(node.rescues) if name in scope.failed)
+        scope = replace(scope, input=failed)
+    if node.foreach is None:
+        return await _persistently(frame, node, scope, session, node.id)
+    items = node.foreach(scope)
+    if not isinstance(items, list):
+        raise InvalidInput("foreach takes a list")
+    if len(items) > MAX_ITEMS:
+        message = f"foreach takes at most {MAX_ITEMS} items"
+        raise InvalidInput(message)
+
+    def one(i: int) -> Awaitable[object]:
+        place = f"{node.id}[{i}]"
+        inner = replace(scope, item=items[i], uuid=lambda at: scope.uuid(f"{at}[{i}]"))
+        return _persistently(frame, node, inner, session, place)
+
+    if frame.shared or node.concurrency == 1:
+        return [await one(i) for i in range(len(items))]
+    return await _side_by_side(one, len(items), node.concurrency)
+
+
+async def _side_by_side(one: Callable[[int], Awaitable[object]], count: int, width: int) -> list[object]:
+    """Run `one` for 0 to `count` - 1, `width` at a time; the first failure cancels the rest, the lowest is raised."""
+    results: list[object] = [None] * count
+    failures: dict[int, BaseException] = {}
+    left = iter(range(count))
+
+    async def work() -> None:
+        for i in left:
+            try:
+                results[i] = await one(i)
+            except Exception as error:
+                failures[i] = error
+                raise
+
+    tasks = {asyncio.create_task(work()): i for i in range(min(width, count))}
+    if not tasks:
+        return results
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        await _stop(tasks)
+    if failures:
+        raise failures[min(failures)]
+    return results
+
+
+async def _persistently(frame: Frame, node: PlannedNode, scope: Scope, session: Session, place: str) -> object:
+    """Run a node, and again where it fails and is declared so."""
+    retry = node.retry
+    if retry is None:
+        return await _once(frame, node, scope, session, place)
+    for attempt in itertools.count(1):
+        try:
+            if not frame.shared:
+                return await _once(frame, node, scope, session, place)
+            async with session.atomic() as inner:
+                return await _once(frame, node, scope, inner, place)
+        except NexusError as error:
+            if attempt >= retry.attempts or isinstance(error, _LASTING) or not _is_survivable(error, frame):
+                raise
+            spread = 1 + retry.jitter * (2 * random.random() - 1)  # noqa: S311 - not a secret
+            pause_s = max(0.0, retry.backoff_s * retry.factor ** (attempt - 1) * spread)
+            if asyncio.get_running_loop().time() + pause_s >= frame.deadline:
+                raise
+            await asyncio.sleep(pause_s)
+    raise AssertionError
+
+
+async def _once(frame: Frame, node: PlannedNode, scope: Scope, session: Session, place: str) -> object:
+    """Render a node's params and run it; what goes wrong carries the node's id and the inputs' pointers."""
+    run = frame.run
+    deadline = frame.deadline
+    if node.timeout_s is not None:
+        deadline = min(deadline, asyncio.get_running_loop().time() + node.timeout_s)
+    try:
+        if node.connections and "input" in node.connections:
+            scope = replace(scope, input=node.connections["input"](scope))
+        params = node.render(scope)
+        for name, deliver in node.connections.items():
+            if name != "input":
+                params[name] = deliver(scope)
+        context = NodeContext(
+            session=session,
+            database=run.database,
+            invocation=run.invocation,
+            execution_id=run.id,
+            node=frame.prefix + node.id,
+            now=run.now,
+            deadline=deadline,
+            observe=run.observe,
+            input=scope.input,
+            pointers=node.pointers,
+            place=frame.prefix + place,
+        )
+        if frame.plan.callees:
+            context.run_workflow = partial(_run_workflow, frame, session, place)
+        if node.timeout_s is None:
+            return await node.run(params, context)
+        return await _bounded(node, params, context)
+    except NexusError as error:
+        _locate(error, frame, node)
+        raise
+
+
+async def _bounded(node: PlannedNode, params: dict[str, object], context: NodeContext) -> object:
+    try:
+        async with asyncio.timeout_at(context.deadline + GRACE_S):
+            return await node.run(params, context)
+    except TimeoutError as error:
+        message = f"the node took longer than its {node.timeout_s:g} s"
+        raise DeadlineExceeded(message) from error
+
+
+async def _run_workflow(
+    frame: Frame, session: Session, place: str, name: str, inputs: Mapping[str, object]
+) -> Mapping[str, object]:
+    """Run one of the plan's callees as a part of the run."""
+    plan = frame.plan.callees[name]
+    deadline = min(frame.deadline, asyncio.get_running_loop().time() + plan.workflow.timeout_s)
+    uuid = frame.scope.uuid
+    prefix = f"{frame.prefix}{place}."
+    try:
+        scope = Scope(plan.decode(write_json(inputs)), {}, frame.run.now, lambda at: uuid(f"{prefix}{at}"))
+        inner = Frame(frame.run, plan, scope, session, frame.shared, deadline, prefix)
+        async with asyncio.timeout_at(deadline + GRACE_S):
+            if frame.shared or not plan.transaction:
+                return await run_frame(inner)
+            async with session.atomic() as transaction:
+                inner.session, inner.shared = transaction, True
+                return await run_frame(inner)
+    except TimeoutError as error:
+        message = f"the workflow {name} took longer than its {plan.workflow.timeout_s:g} s"
+        raise DeadlineExceeded(message) from error
+    except _PASSED_ON:
+        raise
+    except NexusError as error:
+        failed = NodeFailed(f"the workflow {name} failed: {error.detail}")
+        failed.node = error.node
+        raise failed from error
+
+
+def _locate(error: NexusError, frame: Frame, node: PlannedNode) -> None:
+    """Say where an error comes from, unless a node further in has said it."""
+    if error.node is None:
+        error.node = frame.prefix + node.id
+        error.faults = _at_inputs(error, node)
+
+
+def _at_inputs(error: NexusError, node: PlannedNode) -> tuple[Fault, ...]:
+    """The faults with pointers to the inputs, where an input is what stands at that place of the node's params."""
+    if isinstance(error, DatabaseError) and not error.faults:
+        by_field = {pointer.rpartition("/")[2]: target for pointer, target in node.pointers.items()}
+        return tuple(Fault(by_field[name], error.code.value, error.detail) for name in error.fields if name in by_field)
+    return tuple(Fault(_input_pointer(fault.pointer, node), fault.code, fault.detail) for fault in error.faults)
+
+
+def _input_pointer(pointer: str, node: PlannedNode) -> str:
+    prefix = pointer
+    while prefix:
+        target = node.pointers.get(prefix)
+        if target is not None:
+            return target + pointer[len(prefix) :]
+        prefix = prefix.rpartition("/")[0]
+    return f"/nodes/{node.id}/params{pointer}"

@@ -1,0 +1,253 @@
+"""Conditions, checked and compiled to closures (docs/reference.md, section 8).
+
+Values of different types are never equal or less by chance: comparing them is an error, at load where the types are
+known. Decimals and bigints, which travel as text, are compared as the numbers they are.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from nexusd.definitions.condition import (
+    Comparison,
+    Conjunction,
+    Disjunction,
+    Has,
+    Items,
+    Literal,
+    Not,
+    Reference,
+    Size,
+)
+from nexusd.definitions.model import FieldType
+from nexusd.definitions.shape import OrNull, Scalar
+from nexusd.definitions.template import UNDEFINED
+from nexusd.definitions.wire import read_json
+from nexusd.errors import InvalidInput
+from nexusd.planning.intersection import kind_of
+from nexusd.planning.render import path_getter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from nexusd.definitions.condition import Condition
+    from nexusd.definitions.shape import Shape
+    from nexusd.planning.names import Names, Resolved
+    from nexusd.planning.plan import Scope
+    from nexusd.planning.render import Getter
+
+_ANY: Final = "any"
+_NULL: Final = "null"
+_BOOLEAN: Final = "boolean"
+_NUMBER: Final = "number"
+_TEXT: Final = "text"
+_LIST: Final = "list"
+_OBJECT: Final = "object"
+_KINDS: Final[Mapping[type, str]] = {
+    type(None): _NULL, bool: _BOOLEAN, int: _NUMBER, float: _NUMBER, Decimal: _NUMBER, str: _TEXT, list: _LIST,
+    dict: _OBJECT,
+}  # fmt: skip
+
+
+class ConditionTypeError(ValueError):
+    """A condition compares what cannot be compared."""
+
+
+class ConditionCompiler:
+    """Compiles the conditions of one node.
+
+    Args:
+        names: of the workflow.
+        shape_of: what is known of the value a path leads to.
+        where: the node, for errors.
+    """
+
+    def __init__(self, names: Names, shape_of: Callable[[Resolved], Shape], where: str) -> None:
+        self._names = names
+        self._shape_of = shape_of
+        self._where = where
+
+    def compile(self, condition: Condition) -> Callable[[Scope], bool]:
+        """A function that says whether the condition holds.
+
+        Raises:
+            ConditionTypeError: it never can be true or false.
+        """
+        if self._kind(condition) not in {_BOOLEAN, _ANY}:
+            message = f"the condition gives {self._kind(condition)}, not true or false"
+            raise ConditionTypeError(message)
+        return self._truth(condition)
+
+    def _kind(self, condition: Condition) -> str:
+        if isinstance(condition, Literal):
+            return _KINDS[type(condition.value)]
+        if isinstance(condition, Items):
+            return _LIST
+        if isinstance(condition, Size):
+            return _NUMBER
+        if not isinstance(condition, Reference):
+            return _BOOLEAN
+        shape = self._shape_of(self._names.resolve(condition))
+        if _is_number(shape):
+            return _NUMBER
+        kind = kind_of(shape)
+        return _NUMBER if kind == "integer" else kind
+
+    def _truth(self, condition: Condition) -> Callable[[Scope], bool]:
+        kind = self._kind(condition)
+        if kind not in {_BOOLEAN, _ANY}:
+            message = f"{kind} stands where true or false must stand"
+            raise ConditionTypeError(message)
+        value = self._value(condition)
+
+        def truth(scope: Scope) -> bool:
+            found = value(scope)
+            if not isinstance(found, bool):
+                raise self._refused(f"{_kind_of_value(found)} stands where true or false must stand")
+            return found
+
+        return truth
+
+    def _value(self, condition: Condition) -> Getter:
+        if isinstance(condition, Literal):
+            literal = condition.value
+            return lambda _scope: literal
+        if isinstance(condition, Reference):
+            return self._reference(condition)
+        if isinstance(condition, Items):
+            items = [self._value(item) for item in condition.items]
+            return lambda scope: [item(scope) for item in items]
+        if isinstance(condition, Size):
+            return self._size(condition)
+        return self._logic(condition)
+
+    def _logic(self, condition: Has | Not | Comparison | Conjunction | Disjunction) -> Getter:
+        """What gives true or false by itself."""
+        if isinstance(condition, Has):
+            found = path_getter(self._names.resolve(condition.reference), self._where)
+            return lambda scope: found(scope) is not UNDEFINED
+        if isinstance(condition, Not):
+            negated = self._truth(condition.operand)
+            return lambda scope: not negated(scope)
+        if isinstance(condition, Comparison):
+            return self._comparison(condition)
+        parts = [self._truth(part) for part in condition.parts]
+        return _all(parts) if isinstance(condition, Conjunction) else _any(parts)
+
+    def _reference(self, reference: Reference) -> Getter:
+        resolved = self._names.resolve(reference)
+        path = path_getter(resolved, self._where)
+        number = _is_number(self._shape_of(resolved))
+        text = reference.text
+
+        def get(scope: Scope) -> object:
+            value = path(scope)
+            if value is UNDEFINED:
+                raise self._refused(f"{text} is undefined; ask has({text}) first")
+            if isinstance(value, msgspec.Raw):
+                value = read_json(bytes(value))
+            return Decimal(value) if number and isinstance(value, str) else value
+
+        return get
+
+    def _size(self, condition: Size) -> Getter:
+        if self._kind(condition.operand) not in {_TEXT, _LIST, _OBJECT, _ANY}:
+            message = f"size takes text, a list or an object, not {self._kind(condition.operand)}"
+            raise ConditionTypeError(message)
+        operand = self._value(condition.operand)
+
+        def size(scope: Scope) -> object:
+            value = operand(scope)
+            if isinstance(value, str | list | dict):
+                return len(value)
+            raise self._refused(f"size takes text, a list or an object, not {_kind_of_value(value)}")
+
+        return size
+
+    def _comparison(self, condition: Comparison) -> Getter:
+        sign = condition.operator
+        fault = _fault(sign, self._kind(condition.left), self._kind(condition.right))
+        if fault:
+            raise ConditionTypeError(fault)
+        left, right = self._value(condition.left), self._value(condition.right)
+
+        def compare(scope: Scope) -> bool:
+            first, second = left(scope), right(scope)
+            fault = _fault(sign, _kind_of_value(first), _kind_of_value(second))
+            if fault:
+                raise self._refused(fault)
+            return _compared(sign, first, second)
+
+        return compare
+
+    def _refused(self, message: str) -> InvalidInput:
+        return InvalidInput(f"the condition of {self._where}: {message}")
+
+
+def _fault(sign: str, left: str, right: str) -> str:
+    """Why two kinds cannot be compared; empty where they can or nothing is known."""
+    if sign == "in":
+        return "" if right in {_LIST, _OBJECT, _ANY} else f"in takes a list or an object, not {right}"
+    if _ANY in {left, right}:
+        return ""
+    if sign in {"==", "!="}:
+        alike = left == right or _NULL in {left, right}
+        return "" if alike else f"{left} and {right} are never equal"
+    ordered = left == right and left in {_NUMBER, _TEXT}
+    return "" if ordered else f"{left} {sign} {right} cannot be compared"
+
+
+def _compared(sign: str, first: object, second: object) -> bool:
+    if sign == "in" and isinstance(second, list):
+        return any(_equal(first, item) for item in second)
+    if sign == "in":
+        return isinstance(second, dict) and isinstance(first, str) and first in second
+    if sign == "==":
+        return _equal(first, second)
+    if sign == "!=":
+        return not _equal(first, second)
+    order = _order(_exact(first), _exact(second))
+    return {"<": order < 0, "<=": order <= 0, ">": order > 0, ">=": order >= 0}[sign]
+
+
+def _order(first: object, second: object) -> int:
+    """Below, at or above 0, as `first` is less than, equal to or greater than `second`."""
+    if isinstance(first, str) and isinstance(second, str):
+        return (first > second) - (first < second)
+    if isinstance(first, int | Decimal) and isinstance(second, int | Decimal):
+        return (first > second) - (first < second)
+    return 0
+
+
+def _equal(first: object, second: object) -> bool:
+    return _kind_of_value(first) == _kind_of_value(second) and _exact(first) == _exact(second)
+
+
+def _exact(value: object) -> object:
+    # A float counts as the decimal it is written as: 0.1 equals the literal 0.1.
+    return Decimal(repr(value)) if isinstance(value, float) else value
+
+
+def _is_number(shape: Shape) -> bool:
+    while isinstance(shape, OrNull):
+        shape = shape.shape
+    return isinstance(shape, Scalar) and shape.field.type in {FieldType.DECIMAL, FieldType.BIGINT}
+
+
+def _kind_of_value(value: object) -> str:
+    return _KINDS.get(type(value), _ANY)
+
+
+def _all(parts: Iterable[Callable[[Scope], bool]]) -> Getter:
+    return lambda scope: all(_each(parts, scope))
+
+
+def _any(parts: Iterable[Callable[[Scope], bool]]) -> Getter:
+    return lambda scope: any(_each(parts, scope))
+
+
+def _each(parts: Iterable[Callable[[Scope], bool]], scope: Scope) -> Iterator[bool]:
+    return (part(scope) for part in parts)

@@ -1,0 +1,165 @@
+"""The control keys of a node, read: conditions, the list of a foreach, what a failure leads to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from nexusd.definitions.condition import ConditionSyntaxError, parse_condition, references
+from nexusd.definitions.template import Template
+from nexusd.documents import did_you_mean
+from nexusd.nodes.node import Choice, FirstOf
+from nexusd.planning.conditions import ConditionCompiler, ConditionTypeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from nexusd.definitions.condition import Condition, Reference
+    from nexusd.definitions.registry import RegistryPath
+    from nexusd.definitions.workflow import Node, Workflow
+    from nexusd.planning.plan import Scope
+    from nexusd.planning.render import Getter
+
+Report: TypeAlias = "Callable[[RegistryPath, str, str], None]"
+
+FAIL: Final = "fail"
+CONTINUE: Final = "continue"
+
+
+@dataclass(slots=True)
+class Control:
+    """The control keys of one node.
+
+    Attributes:
+        conditions: `when`, and the cases of a SwitchNode, by their path below the node.
+        choices, sources: derived params.
+        compiled: the conditions as functions, once they are checked.
+    """
+
+    conditions: dict[tuple[str, ...], Condition] = field(default_factory=dict)
+    choices: dict[str, Choice] = field(default_factory=dict)
+    sources: dict[str, FirstOf] = field(default_factory=dict)
+    compiled: dict[tuple[str, ...], Callable[[Scope], bool]] = field(default_factory=dict)
+
+    def uses(self) -> Iterator[tuple[tuple[str, ...], list[tuple[Reference, bool]]]]:
+        """For each condition the paths that it reads, and whether each may lead nowhere."""
+        for path, condition in self.conditions.items():
+            found = list(references(condition))
+            asked = {reference.path for reference, only_asked in found if only_asked}
+            yield path, [(reference, reference.path in asked) for reference, _ in found]
+
+    def compile(self, compiler: ConditionCompiler, path: RegistryPath, report: Report) -> None:
+        """Make functions of the conditions."""
+        for below, condition in self.conditions.items():
+            try:
+                self.compiled[below] = compiler.compile(condition)
+            except ConditionTypeError as error:
+                report((*path, *below), str(error), "")
+
+    def derived(self) -> dict[str, Getter]:
+        """What gives the derived params."""
+        getters: dict[str, Getter] = {}
+        for name, choice in self.choices.items():
+            cases = {case: self.compiled["cases", case] for case in choice.cases}
+            getters[name] = _choosing(cases, choice.default)
+        for name, first in self.sources.items():
+            getters[name] = _first_of(first.nodes)
+        return getters
+
+
+def read_control(node: Node, derived: Mapping[str, Choice | FirstOf], report: Report) -> Control:
+    """Parse what stands in a node's control keys."""
+    control = Control()
+    path: RegistryPath = ("nodes", node.id)
+    texts: dict[tuple[str, ...], str] = {}
+    if node.when is not None:
+        texts["when",] = node.when
+    for name, value in derived.items():
+        if isinstance(value, FirstOf):
+            control.sources[name] = value
+            continue
+        control.choices[name] = value
+        texts |= {("cases", case): text for case, text in value.cases.items()}
+    for below, text in texts.items():
+        try:
+            control.conditions[below] = parse_condition(text)
+        except ConditionSyntaxError as error:
+            report((*path, *below), f"not a condition: {error}", "")
+    if node.concurrency is not None and node.foreach is None:
+        report((*path, "concurrency"), "concurrency means something only beside foreach", "")
+    return control
+
+
+def check_foreach(node: Node, parsed: object, report: Report) -> None:
+    """A foreach is a list, or a template that is the whole value."""
+    whole = isinstance(parsed, Template) and parsed.is_whole
+    if not whole and not isinstance(parsed, list):
+        report(("nodes", node.id, "foreach"), "foreach takes a list, or a template that gives one", "")
+
+
+def check_handlers(workflow: Workflow, needs: Mapping[str, frozenset[str]], report: Report) -> None:
+    """What `on_error` and `from` name must be there; a node that takes over must not be needed before the failure."""
+    ids = [node.id for node in workflow.nodes]
+    for node in workflow.nodes:
+        target = node.on_error
+        path: RegistryPath = ("nodes", node.id, "on_error")
+        if target in {FAIL, CONTINUE}:
+            continue
+        if target not in ids:
+            report(
+                path, f"on_error is fail, continue or a node; there is no node {target!r}", did_you_mean(target, ids)
+            )
+        elif target == node.id or target in _before(node.id, needs):
+            report(path, f"{target} does not come after {node.id}", "")
+
+
+def _before(name: str, needs: Mapping[str, frozenset[str]]) -> set[str]:
+    """Everything a node waits for, however indirectly."""
+    found: set[str] = set()
+    left = list(needs[name])
+    while left:
+        each = left.pop()
+        if each not in found:
+            found.add(each)
+            left += needs[each]
+    return found
+
+
+def rescues(workflow: Workflow, name: str) -> frozenset[str]:
+    """The nodes whose failure starts this one."""
+    return frozenset(node.id for node in workflow.nodes if node.on_error == name)
+
+
+def absentable(workflow: Workflow, needs: Mapping[str, frozenset[str]], gatherers: frozenset[str]) -> frozenset[str]:
+    """The nodes that may end without a result: skipped, or failed where the run goes on."""
+    absent = {
+        node.id
+        for node in workflow.nodes
+        if node.when is not None or node.on_error != FAIL or rescues(workflow, node.id)
+    }
+    left = list(absent)
+    followers: dict[str, list[str]] = {name: [] for name in needs}
+    for name, needed in needs.items():
+        for each in needed:
+            followers[each].append(name)
+    while left:
+        for name in followers[left.pop()]:
+            if name not in absent and name not in gatherers:
+                absent.add(name)
+                left.append(name)
+    # A MergeNode is without a result only where all its sources are.
+    return frozenset(absent | {name for name in gatherers if needs[name] & absent})
+
+
+def _choosing(cases: Mapping[str, Callable[[Scope], bool]], default: str | None) -> Getter:
+    def get(scope: Scope) -> object:
+        return next((name for name, holds in cases.items() if holds(scope)), default)
+
+    return get
+
+
+def _first_of(nodes: tuple[str, ...]) -> Getter:
+    def get(scope: Scope) -> object:
+        return next((scope.nodes[name] for name in nodes if name not in scope.absent), None)
+
+    return get

@@ -1,0 +1,106 @@
+"""From the registry to plans: workflows that others run come first, so that a caller knows what it calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from nexusd.definitions.shape import Record
+from nexusd.errors import ConfigurationError, Problem
+from nexusd.nodes.node import Effects
+from nexusd.nodes.workflow_node import Callee, WorkflowNode
+from nexusd.planning.compile import compile_workflow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nexusd.definitions.registry import Registry, RegistryPath
+    from nexusd.definitions.workflow import Workflow
+    from nexusd.nodes.node import NodeType
+    from nexusd.planning.plan import Plan
+
+MAX_DEPTH: Final = 8
+"""How deep workflows may run each other."""
+
+_UNKNOWN: Final = Callee(Record({}, closed=False), Record({}, closed=False), Effects())
+"""What is assumed of a workflow that has problems of its own."""
+
+
+def compile_registry(registry: Registry, node_types: Mapping[str, NodeType]) -> dict[str, Plan]:
+    """A plan for every workflow, by name in order.
+
+    Raises:
+        ConfigurationError: with every problem of every workflow.
+    """
+    compiler = _RegistryCompiler(registry, node_types)
+    for name in sorted(registry.workflows):
+        compiler.visit(name, ())
+    if compiler.problems:
+        raise ConfigurationError(compiler.problems)
+    return {name: compiler.plans[name] for name in sorted(compiler.plans)}
+
+
+class _RegistryCompiler:
+    def __init__(self, registry: Registry, node_types: Mapping[str, NodeType]) -> None:
+        self.problems: list[Problem] = []
+        self.plans: dict[str, Plan] = {}
+        self._registry = registry
+        self._callees: dict[str, Callee] = {}
+        self._depths: dict[str, int] = {}
+        caller = WorkflowNode(self._callees)
+        self._types = {**node_types, caller.name: caller}
+
+    def visit(self, name: str, above: tuple[str, ...]) -> None:
+        """Compile a workflow after those that it runs."""
+        if name in self._callees:
+            return
+        workflow = self._registry.workflows[name]
+        depth = 1
+        for path, called in _calls(workflow):
+            if called in (*above, name):
+                self._report(name, path, f"{' runs '.join((*above, name, called))}: a workflow cannot run itself")
+                self._callees.setdefault(name, _UNKNOWN)
+                return
+            if called in self._registry.workflows:
+                self.visit(called, (*above, name))
+                depth = max(depth, 1 + self._depths.get(called, 1))
+                if depth == MAX_DEPTH + 1:
+                    self._report(name, path, f"workflows run each other at most {MAX_DEPTH} deep")
+        self._depths[name] = depth
+        if name not in self._callees:
+            self._compile(workflow)
+
+    def _compile(self, workflow: Workflow) -> None:
+        name = workflow.name
+
+        def report(path: RegistryPath, message: str, hint: str = "") -> None:
+            self._report(name, path, message, hint)
+
+        plan = compile_workflow(workflow, self._types, self.plans, report)
+        self._callees[name] = _UNKNOWN if plan is None else _callee(plan)
+        if plan is not None:
+            self.plans[name] = plan
+
+    def _report(self, name: str, path: RegistryPath, message: str, hint: str = "") -> None:
+        self.problems.append(self._registry.sources.problem(("workflows", name, *path), message, hint))
+
+
+def _calls(workflow: Workflow) -> list[tuple[RegistryPath, str]]:
+    """The workflows that its nodes run, each with its place."""
+    return [
+        (("nodes", node.id, "workflow"), name)
+        for node in workflow.nodes
+        if node.type == WorkflowNode.name and isinstance(name := node.options.get("workflow"), str)
+    ]
+
+
+def _callee(plan: Plan) -> Callee:
+    effects = [node.effects for node in plan.nodes]
+    together = Effects(
+        database=any(effect.database for effect in effects),
+        writes=any(effect.writes for effect in effects),
+        destructive=any(effect.destructive for effect in effects),
+        idempotent=all(effect.idempotent for effect in effects),
+        outside=any(effect.outside for effect in effects),
+        rehearsable=all(effect.rehearsable for effect in effects),
+    )
+    return Callee(plan.inputs, plan.outputs, together)
