@@ -176,6 +176,11 @@ class Forbidden(RequestError):
 
     code = Code.FORBIDDEN
 
+    def __init__(self, detail: str = "", *, scopes: Sequence[str] = ()) -> None:
+        super().__init__(detail)
+        self.scopes = tuple(scopes)
+        """All that is needed, as the caller would have to ask for it."""
+
 
 class RateLimited(RequestError):
     """Too many requests; try again later."""

@@ -12,13 +12,14 @@ from nexusd.definitions.execution import Execution, Invocation, new_uuid7
 from nexusd.definitions.wire import write_json
 from nexusd.engines.engine import Engine, Run
 from nexusd.engines.history import History, Record, Status
-from nexusd.errors import Cancelled, InternalError, NexusError, NotSupported, WorkflowNotFound
+from nexusd.errors import Cancelled, Forbidden, InternalError, NexusError, NotSupported, WorkflowNotFound
 from nexusd.events import ErrorUnexpected, ExecutionFailed, ExecutionFinished, Observer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nexusd.databases.database import Database
+    from nexusd.definitions.principal import Principal
     from nexusd.planning.plan import Plan
 
 
@@ -51,6 +52,27 @@ class Runtime:
         plan = self._plans.get(name)
         if plan is None:
             raise WorkflowNotFound(f"there is no workflow named {name[:64]!r}")
+        return plan
+
+    def allows(self, principal: Principal, plan: Plan) -> bool:
+        """Whether a caller may run a workflow, and so may see it."""
+        return plan.access.allows(principal)
+
+    def allowed(self, principal: Principal) -> list[Plan]:
+        """The plans of all that a caller may run, by name."""
+        return [plan for _, plan in sorted(self._plans.items()) if plan.access.allows(principal)]
+
+    def admit(self, principal: Principal, name: str) -> Plan:
+        """The plan of that name, if the caller may run it.
+
+        Raises:
+            WorkflowNotFound: there is none.
+            Forbidden: it is not for this caller.
+        """
+        plan = self.plan(name)
+        if not plan.access.allows(principal):
+            needed = plan.access.needed
+            raise Forbidden(f"{name!r} needs the scope {' and '.join(needed)}", scopes=needed)
         return plan
 
     async def execute(self, invocation: Invocation) -> Execution:
@@ -108,7 +130,7 @@ class Runtime:
         return len(late)
 
     def _admit(self, invocation: Invocation) -> Plan:
-        plan = self.plan(invocation.workflow)
+        plan = self.admit(invocation.principal, invocation.workflow)
         if invocation.idempotency_key is not None:
             raise NotSupported("Idempotency-Key is not supported by this version")
         return plan

@@ -24,7 +24,9 @@ CLASS_METHODS: Final = 15
 FUNCTION_LINES: Final = 60
 FUNCTION_LINES_P90: Final = 35
 
-EXCEPTIONS: Final[dict[str, str]] = {}
+EXCEPTIONS: Final[dict[str, str]] = {
+    "server/nexusd/errors.py": "one tree, seen whole",
+}
 """What may be larger, as `path`, `path::Class` or `path::function`, and why."""
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from nexusd.definitions.access import sees_all
 from nexusd.errors import Code, ExecutionNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nexusd.definitions.principal import Principal
     from nexusd.errors import Fault, NexusError
 
 MAX_RECORDS: Final = 1000
@@ -65,6 +67,10 @@ class Record:
     cancel_asked: bool = False
     _ended: asyncio.Event | None = field(default=None, repr=False)
 
+    def is_visible_to(self, principal: Principal) -> bool:
+        """Whether this caller may look at it and cancel it: who ran it, and who may do everything."""
+        return self.principal == principal.id or sees_all(principal)
+
     def cancel(self) -> None:
         """Ask a running execution to stop; one that has ended stays as it is."""
         if self.task is not None and not self.cancel_asked:
@@ -114,20 +120,20 @@ class History:
         while self._result_bytes > self._max_result_bytes and self._drop_one():
             pass
 
-    def get(self, execution_id: str) -> Record:
+    def get(self, execution_id: str, principal: Principal) -> Record:
         """The record of that id.
 
         Raises:
-            ExecutionNotFound: there is none, or it was dropped.
+            ExecutionNotFound: there is none, it was dropped, or it is somebody else's.
         """
         record = self._records.get(execution_id)
-        if record is None:
+        if record is None or not record.is_visible_to(principal):
             raise ExecutionNotFound
         return record
 
-    def newest_first(self) -> Iterator[Record]:
-        """Every record that is kept."""
-        return reversed(self._records.values())
+    def newest_first(self, principal: Principal) -> Iterator[Record]:
+        """Every record that is kept, of those that this caller may see."""
+        return (record for record in reversed(self._records.values()) if record.is_visible_to(principal))
 
     def _drop_one(self) -> bool:
         """Drop the oldest record that has ended; whether there was one."""

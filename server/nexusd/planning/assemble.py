@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from nexusd.definitions.access import access_to
 from nexusd.definitions.model import MISSING
 from nexusd.definitions.workflow import TransactionMode
 from nexusd.planning.control import FAIL, rescues
@@ -87,6 +88,7 @@ def assemble(workflow: Workflow, parts: Sequence[Part], around: Surroundings) ->
         destructive=any(effect.destructive for effect in effects),
         idempotent=all(effect.idempotent for effect in effects),
         render_outputs=None if mapping is None else compile_params(mapping, around.names, "the outputs"),
+        access=access_to(workflow),
         callees=callees,
         hash=_hash(workflow, callees),
     )

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from nexusd.definitions.access import Access
     from nexusd.definitions.shape import Record
     from nexusd.definitions.workflow import Retry, Workflow
     from nexusd.nodes.node import Effects, Runner
@@ -107,6 +108,7 @@ class Plan:
         inputs, outputs: shapes; `inputs_schema` and `outputs_schema` their JSON Schemas (2020-12).
         transaction: whether all nodes share one transaction.
         render_outputs: the declared outputs mapping, or None: every node's result under its id.
+        access: who may run it.
         callees: the plans of the workflows that its WorkflowNodes run.
         hash: SHA-256 of the canonical JSON of the definition.
     """
@@ -125,5 +127,6 @@ class Plan:
     destructive: bool
     idempotent: bool
     render_outputs: Render | None
+    access: Access
     callees: Mapping[str, Plan]
     hash: str

@@ -1,4 +1,7 @@
-"""`/openapi.json` and `/docs`: made once from the plans, then answered from memory, with an ETag."""
+"""`/openapi.json` and `/docs`: made once from the plans, then answered from memory, with an ETag.
+
+Each caller is shown what it may call, so there is a version for each set of workflows that somebody may run.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,16 @@ if TYPE_CHECKING:
 
     from nexusd.channels.http.exchange import Exchange
     from nexusd.channels.http.router import Router
+    from nexusd.definitions.principal import Principal
     from nexusd.planning.plan import Plan
     from nexusd.runtime import Runtime
 
 Header = tuple[bytes, bytes]
 
-_REVALIDATE: Final = (b"cache-control", b"no-cache")
+MAX_VERSIONS: Final = 32
+"""How many are kept; callers with other rights than these are served as well, only slower."""
+
+_REVALIDATE: Final = (b"cache-control", b"private, no-cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,7 @@ class Documents:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._plans: Mapping[str, Plan] | None = None
-        self._made: dict[str, _Document] = {}
+        self._made: dict[tuple[str, ...], _Document] = {}
 
     def add_routes(self, router: Router) -> None:
         """Register them."""
@@ -53,23 +60,28 @@ class Documents:
         await self._answer(exchange, "docs")
 
     async def _answer(self, exchange: Exchange, name: str) -> None:
-        document = self._document(name)
+        document = self._document(name, exchange.principal)
         headers = (*document.headers, (b"etag", document.etag), _REVALIDATE)
         if _matches(exchange.headers.get(b"if-none-match"), document.etag):
             await exchange.answer(304, headers, b"")
         else:
             await exchange.answer(200, headers, document.body)
 
-    def _document(self, name: str) -> _Document:
+    def _document(self, name: str, principal: Principal) -> _Document:
         plans = self._runtime.plans
         if plans is not self._plans:
             # Another registry was loaded, or none was asked about yet.
             self._plans = plans
             self._made = {}
-        if name not in self._made:
-            ordered = [plan for _, plan in sorted(plans.items())]
-            self._made[name] = _openapi(ordered) if name == "openapi" else _docs(ordered)
-        return self._made[name]
+        allowed = self._runtime.allowed(principal)
+        version = (name, *(plan.name for plan in allowed))
+        document = self._made.get(version)
+        if document is None:
+            document = _openapi(allowed) if name == "openapi" else _docs(allowed)
+            if len(self._made) >= MAX_VERSIONS:
+                del self._made[next(iter(self._made))]
+            self._made[version] = document
+        return document
 
 
 def _openapi(plans: list[Plan]) -> _Document:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from nexusd.definitions.execution import new_request_id
+from nexusd.definitions.principal import ANONYMOUS
 from nexusd.definitions.wire import write_json
 from nexusd.errors import PayloadTooLarge, UnsupportedMediaType
 
@@ -25,6 +26,7 @@ class Exchange:
     """A request and the way to answer it.
 
     Attributes:
+        principal: who asks.
         route: the template of the route that was found, for metrics and logs.
         status: what was answered; 0 until then.
         extra: headers of every answer.
@@ -38,6 +40,7 @@ class Exchange:
         "headers",
         "method",
         "path",
+        "principal",
         "receive",
         "request_id",
         "route",
@@ -59,6 +62,7 @@ class Exchange:
             self.request_id = given.decode()
         else:
             self.request_id = new_request_id()
+        self.principal = ANONYMOUS
         self.route = "unmatched"
         self.status = 0
         self.extra: list[tuple[bytes, bytes]] = [(b"x-request-id", self.request_id.encode())]

@@ -48,7 +48,7 @@ class ExecuteHandler:
         Raises:
             NexusError: for the door to render.
         """
-        plan = self._runtime.plan(name)
+        plan = self._runtime.admit(exchange.principal, name)
         body = await exchange.json_body(plan.workflow.max_body_bytes or self._settings.max_body_bytes)
         asked = exchange.preferences() if b"prefer" in exchange.headers else frozenset()
         respond_async = ASYNC in asked
@@ -58,6 +58,7 @@ class ExecuteHandler:
             inputs=_inputs(body),
             channel="http",
             request_id=exchange.request_id,
+            principal=exchange.principal,
             deadline=None if respond_async else asyncio.get_running_loop().time() + self._settings.request_timeout_s,
             dry_run=DRY_RUN in asked,
             idempotency_key=None if key is None else key.decode("latin-1"),

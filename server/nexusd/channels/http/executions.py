@@ -77,7 +77,7 @@ class Executions:
     async def list(self, exchange: Exchange) -> None:
         """The latest first; `workflow`, `status`, `limit` and `cursor` narrow it."""
         query = _Query(exchange.scope["query_string"])
-        wanted = query.select(self._history.newest_first())
+        wanted = query.select(self._history.newest_first(exchange.principal))
         found = list(islice(wanted, query.limit))
         more = next(wanted, None) is not None
         await exchange.json(
@@ -92,12 +92,12 @@ class Executions:
 
     async def show(self, exchange: Exchange, execution_id: str) -> None:
         """One execution."""
-        await exchange.json(200, _shown(self._history.get(execution_id)))
+        await exchange.json(200, _shown(self._history.get(execution_id, exchange.principal)))
 
     async def cancel(self, exchange: Exchange, execution_id: str) -> None:
         """Stop it; one that has ended stays as it is."""
         await _no_body(exchange)
-        record = self._history.get(execution_id)
+        record = self._history.get(execution_id, exchange.principal)
         record.cancel()
         try:
             async with asyncio.timeout(CANCEL_S):
@@ -110,12 +110,12 @@ class Executions:
     async def not_here(self, exchange: Exchange, execution_id: str) -> None:
         """What only a durable execution can do."""
         await _no_body(exchange)
-        self._history.get(execution_id)
+        self._history.get(execution_id, exchange.principal)
         raise NotSupported("executions of this engine cannot be resumed or signalled: it keeps no steps")
 
     async def events(self, exchange: Exchange, execution_id: str) -> None:
         """Follow it as server-sent events, from behind `Last-Event-ID`, to its end."""
-        record = self._history.get(execution_id)
+        record = self._history.get(execution_id, exchange.principal)
         last = exchange.headers.get(b"last-event-id", b"0")
         seen = int(last) if last.isdigit() and len(last) < 10 else 0  # noqa: PLR2004 - more digits are no id of ours
         events = _events(record)

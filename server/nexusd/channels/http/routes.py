@@ -31,14 +31,13 @@ class Workflows:
         router.add("GET", "/workflows/{name}", self.show)
 
     async def list(self, exchange: Exchange) -> None:
-        """Every workflow, by name."""
-        await exchange.json(
-            200, {"workflows": [workflow_view(plan) for _, plan in sorted(self._runtime.plans.items())]}
-        )
+        """Every workflow that the caller may run, by name."""
+        plans = self._runtime.allowed(exchange.principal)
+        await exchange.json(200, {"workflows": [workflow_view(plan) for plan in plans]})
 
     async def show(self, exchange: Exchange, name: str) -> None:
         """One workflow with its graph."""
-        await exchange.json(200, graph_view(self._runtime.plan(name)))
+        await exchange.json(200, graph_view(self._runtime.admit(exchange.principal, name)))
 
 
 class HealthRoutes:

@@ -11,6 +11,7 @@ import msgspec
 from mcp.shared.exceptions import MCPError
 
 from nexusd.channels.channel import problem_document
+from nexusd.channels.mcp.caller import caller_of
 from nexusd.channels.mcp.problems import PLACEMENT, Placement
 from nexusd.definitions.execution import Invocation, new_request_id
 from nexusd.errors import NexusError
@@ -47,12 +48,12 @@ class Tools:
 
     async def list(
         self,
-        _context: ServerRequestContext[dict[str, object], object],
+        context: ServerRequestContext[dict[str, object], object],
         params: types.PaginatedRequestParams | None,
     ) -> types.ListToolsResult:
-        """One page of tools, by name."""
+        """One page of the tools that the caller may use, by name."""
         start = 0 if params is None or params.cursor is None else _position(params.cursor)
-        tools = list(self._tools.values())
+        tools = [self._tools[plan.name] for plan in self._runtime.allowed(caller_of(context))]
         end = start + PAGE_SIZE
         return types.ListToolsResult(
             tools=tools[start:end],
@@ -61,7 +62,7 @@ class Tools:
 
     async def call(
         self,
-        _context: ServerRequestContext[dict[str, object], object],
+        context: ServerRequestContext[dict[str, object], object],
         params: types.CallToolRequestParams,
     ) -> types.CallToolResult:
         """Run the workflow; whatever goes wrong after it was found is a result with `is_error`."""
@@ -71,6 +72,7 @@ class Tools:
             inputs=msgspec.json.encode(params.arguments or {}),
             channel="mcp",
             request_id=request_id,
+            principal=caller_of(context),
         )
         try:
             execution = await self._runtime.execute(invocation)
