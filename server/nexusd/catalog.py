@@ -151,13 +151,14 @@ def http_channel(
 def mcp_channel(runtime: Runtime, settings: Settings, sock: socket.socket, version: str, observe: Observer) -> Service:
     """The MCP channel; its import is the most expensive of all (about a second of CPU)."""
     from nexusd.channels.http.problems import STATUS
+    from nexusd.channels.mcp.calls import Calls
     from nexusd.channels.mcp.channel import McpChannel
     from nexusd.channels.mcp.server import McpServer, security_settings
     from nexusd.channels.mcp.tools import Tools
 
     mcp = settings.mcp
     server = McpServer(
-        Tools(runtime, STATUS),
+        Tools(runtime, Calls(runtime, STATUS, mcp.max_result_bytes)),
         version=version,
         max_body_bytes=settings.http.max_body_bytes,
         security=security_settings(mcp.host, mcp.allowed_hosts, mcp.allowed_origins),

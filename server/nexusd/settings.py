@@ -75,7 +75,11 @@ class HttpSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class McpSettings:
-    """The MCP channel."""
+    """The MCP channel.
+
+    Attributes:
+        max_result_bytes: what a read-only tool may answer at most.
+    """
 
     enabled: bool = True
     host: str = "127.0.0.1"
@@ -85,6 +89,7 @@ class McpSettings:
     allowed_origins: tuple[str, ...] = ()
     public_url: str = ""
     fast_path: bool = True
+    max_result_bytes: int = 1048576
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import mcp_types as types
 import msgspec
 from mcp.shared.exceptions import MCPError
+from starlette.requests import Request
 
-from nexusd.channels.channel import problem_document
+from nexusd.channels.mcp.call_options import OPTIONS, declared_options
 from nexusd.channels.mcp.caller import caller_of
+from nexusd.channels.mcp.paging import page
 from nexusd.channels.mcp.problems import PLACEMENT, Placement
-from nexusd.definitions.execution import Invocation, new_request_id
+from nexusd.definitions.wire import write_json
 from nexusd.errors import NexusError
 
 if TYPE_CHECKING:
@@ -21,25 +21,29 @@ if TYPE_CHECKING:
 
     from mcp.server.context import ServerRequestContext
 
-    from nexusd.errors import Code
+    from nexusd.channels.mcp.calls import Calls, Outcome
     from nexusd.planning.plan import Plan
     from nexusd.runtime import Runtime
 
-PAGE_SIZE: Final = 50
-"""Tools in one page of `tools/list` (docs/reference.md, section 7)."""
+
+class _Params(msgspec.Struct):
+    arguments: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Request(msgspec.Struct):
+    params: _Params
+
+
+_requests = msgspec.json.Decoder(_Request)
 
 
 class Tools:
-    """The handlers of `tools/list` and `tools/call` over one runtime.
+    """The handlers of `tools/list` and `tools/call` over one runtime."""
 
-    Args:
-        statuses: HTTP status by error code, told in the problem document like on the HTTP door.
-    """
-
-    def __init__(self, runtime: Runtime, statuses: Mapping[Code, int]) -> None:
+    def __init__(self, runtime: Runtime, calls: Calls) -> None:
         self._runtime = runtime
-        self._statuses = statuses
-        self._tools = {name: _tool(plan) for name, plan in sorted(runtime.plans.items())}
+        self._calls = calls
+        self._tools = {name: tool_of(plan) for name, plan in sorted(runtime.plans.items())}
 
     def input_schema(self, name: str) -> Mapping[str, object] | None:
         """The input schema of a tool; without it the SDK lists all tools before each call."""
@@ -52,13 +56,9 @@ class Tools:
         params: types.PaginatedRequestParams | None,
     ) -> types.ListToolsResult:
         """One page of the tools that the caller may use, by name."""
-        start = 0 if params is None or params.cursor is None else _position(params.cursor)
-        tools = [self._tools[plan.name] for plan in self._runtime.allowed(caller_of(context))]
-        end = start + PAGE_SIZE
-        return types.ListToolsResult(
-            tools=tools[start:end],
-            next_cursor=_cursor(end) if end < len(tools) else None,
-        )
+        allowed = self._runtime.allowed(caller_of(context))
+        tools, cursor = page([self._tools[plan.name] for plan in allowed], params)
+        return types.ListToolsResult(tools=tools, next_cursor=cursor)
 
     async def call(
         self,
@@ -66,36 +66,53 @@ class Tools:
         params: types.CallToolRequestParams,
     ) -> types.CallToolResult:
         """Run the workflow; whatever goes wrong after it was found is a result with `is_error`."""
-        request_id = new_request_id()
-        invocation = Invocation(
-            workflow=params.name,
-            inputs=msgspec.json.encode(params.arguments or {}),
-            channel="mcp",
-            request_id=request_id,
-            principal=caller_of(context),
-        )
+        arguments = await _arguments(context, params)
         try:
-            execution = await self._runtime.execute(invocation)
+            outcome = await self._calls.call(params.name, arguments, context.meta, caller_of(context))
         except NexusError as error:
-            if PLACEMENT[error.code] is Placement.INVALID_PARAMS:
-                raise MCPError(types.INVALID_PARAMS, error.detail) from error
-            document = problem_document(error, status=self._statuses[error.code], request_id=request_id)
-            return _result(document, is_error=True)
-        return _result(execution.outputs, is_error=False)
+            raise refusal(error) from error
+        return _result(outcome)
 
 
-def _result(content: Mapping[str, object], *, is_error: bool) -> types.CallToolResult:
+def refusal(error: NexusError) -> MCPError:
+    """The JSON-RPC error for a call that came to no tool result."""
+    if PLACEMENT[error.code] is Placement.INVALID_PARAMS:
+        return MCPError(types.INVALID_PARAMS, error.detail)
+    return MCPError(types.INVALID_REQUEST, error.detail)
+
+
+async def _arguments(
+    context: ServerRequestContext[dict[str, object], object], params: types.CallToolRequestParams
+) -> bytes:
+    """The arguments as JSON text, as they were sent where the transport still has the bytes.
+
+    The SDK reads numbers as floats; a decimal of many digits would lose some of them.
+    """
+    if params.arguments is None:
+        return b"{}"
+    if isinstance(context.request, Request):
+        try:
+            return bytes(_requests.decode(await context.request.body()).params.arguments)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            # Python's own parser, which the SDK uses, takes NaN, Infinity and half surrogate pairs; JSON does not.
+            raise MCPError(types.PARSE_ERROR, "the body is not valid JSON") from error
+    return write_json(params.arguments)
+
+
+def _result(outcome: Outcome) -> types.CallToolResult:
     # Outputs may hold JSON text that was passed through; the SDK wants plain values, so the text is read once.
-    text = msgspec.json.encode(content)
     return types.CallToolResult(
-        content=[types.TextContent(type="text", text=text.decode())],
-        structured_content=msgspec.json.decode(text),
-        is_error=is_error,
+        content=[types.TextContent(type="text", text=outcome.document.decode())],
+        structured_content=msgspec.json.decode(outcome.document),
+        is_error=outcome.is_error,
+        _meta=dict(outcome.meta) or None,
     )
 
 
-def _tool(plan: Plan) -> types.Tool:
+def tool_of(plan: Plan) -> types.Tool:
+    """A workflow as a tool."""
     title = plan.name.replace("_", " ").replace("-", " ").capitalize()
+    options = declared_options(plan)
     return types.Tool(
         name=plan.name,
         title=title,
@@ -109,18 +126,5 @@ def _tool(plan: Plan) -> types.Tool:
             idempotent_hint=plan.idempotent,
             open_world_hint=any(node.effects.outside for node in plan.nodes),
         ),
+        _meta={OPTIONS: options} if options else None,
     )
-
-
-def _cursor(position: int) -> str:
-    return base64.urlsafe_b64encode(str(position).encode()).decode()
-
-
-def _position(cursor: str) -> int:
-    try:
-        position = int(base64.b64decode(cursor, altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError) as error:
-        raise MCPError(types.INVALID_PARAMS, "the cursor was not made by this server") from error
-    if position < 0:
-        raise MCPError(types.INVALID_PARAMS, "the cursor was not made by this server")
-    return position

@@ -1,0 +1,122 @@
+"""One call of a tool, from its arguments as JSON text to its result as JSON text; the same whichever way it came in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nexusd.channels.channel import problem_document
+from nexusd.channels.mcp.call_options import DRY_RUN, EXECUTION_ID, PLAIN, read_options
+from nexusd.channels.mcp.problems import PLACEMENT, Placement
+from nexusd.definitions.execution import Invocation, new_request_id
+from nexusd.definitions.wire import write_json
+from nexusd.errors import NexusError, NotSupported
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nexusd.channels.mcp.call_options import CallOptions
+    from nexusd.definitions.execution import Execution
+    from nexusd.definitions.principal import Principal
+    from nexusd.errors import Code
+    from nexusd.planning.plan import Plan
+    from nexusd.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a call came to.
+
+    Attributes:
+        document: JSON text of the outputs, or of the problem document.
+        meta: for the result's `_meta`.
+    """
+
+    document: bytes
+    is_error: bool
+    meta: Mapping[str, object] = field(default_factory=dict)
+
+
+class Calls:
+    """Runs tools.
+
+    Args:
+        statuses: HTTP status by error code, told in the problem document like on the HTTP door.
+        max_result_bytes: what a read-only workflow may answer at most.
+    """
+
+    def __init__(self, runtime: Runtime, statuses: Mapping[Code, int], max_result_bytes: int) -> None:
+        self._runtime = runtime
+        self._statuses = statuses
+        self._max_result_bytes = max_result_bytes
+
+    async def call(
+        self, name: str, arguments: bytes, meta: Mapping[str, object] | None, principal: Principal
+    ) -> Outcome:
+        """Run a workflow to its end.
+
+        Raises:
+            NexusError: the call has no tool result: there is no such tool, or its arguments are no JSON object.
+        """
+        plan = self._runtime.plan(name)
+        request_id = new_request_id()
+        options = PLAIN
+        try:
+            options = read_options(meta)
+            invocation = Invocation(
+                workflow=name,
+                inputs=arguments,
+                channel="mcp",
+                request_id=request_id,
+                principal=principal,
+                dry_run=options.dry_run,
+                idempotency_key=options.idempotency_key,
+            )
+            execution = await self._runtime.execute(invocation)
+            return Outcome(self._document(plan, execution), is_error=False, meta=_meta(execution, options))
+        except NexusError as error:
+            if PLACEMENT[error.code] is not Placement.TOOL_RESULT:
+                raise
+            document = problem_document(error, status=self._statuses[error.code], request_id=request_id)
+            return Outcome(write_json(document), is_error=True)
+
+    def _document(self, plan: Plan, execution: Execution) -> bytes:
+        """The outputs.
+
+        A client hands a result to a model whole, so one that is too large helps nobody. It can be refused where asking
+        again costs nothing; what a write answers is always told, since it has happened.
+        """
+        document = write_json(execution.outputs)
+        if len(document) > self._max_result_bytes and plan.read_only:
+            error = NotSupported(
+                f"the result has {len(document)} bytes, more than the {self._max_result_bytes} that one may have here"
+                + _how_to_get_less(plan)
+            )
+            error.execution_id = execution.id
+            raise error
+        return document
+
+
+def _meta(execution: Execution, options: CallOptions) -> dict[str, object]:
+    meta: dict[str, object] = {EXECUTION_ID: execution.id}
+    if options.dry_run:
+        meta[DRY_RUN] = True
+    return meta
+
+
+def _how_to_get_less(plan: Plan) -> str:
+    """What a caller can do about a result that is too large: the inputs that page and cut a list."""
+    by_param = {param: pointer for node in plan.nodes for param, pointer in node.pointers.items()}
+    limit, cursor, fields = (by_param.get(param, "") for param in ("/limit", "/cursor", "/fields"))
+    ways = []
+    if limit:
+        ways.append(f"ask for fewer records with {_input(limit)}")
+        if cursor:
+            ways.append(f"pass the next_cursor of the answer as {_input(cursor)} to go on")
+    if fields:
+        ways.append(f"name only the fields that are needed in {_input(fields)}")
+    return f": {'; '.join(ways)}" if ways else ""
+
+
+def _input(pointer: str) -> str:
+    return f"`{pointer.rpartition('/')[2]}`"
