@@ -17,6 +17,7 @@ from nexusd.channels.listener import bind, url_of
 from nexusd.databases.cursors import CursorSigner
 from nexusd.ddl.migration import Verdict
 from nexusd.definitions.loader import PythonSource, load_registry
+from nexusd.errors import ConfigurationError, Problem
 from nexusd.events import ChannelStarted, RegistryLoaded, ServerStarted, ignore
 from nexusd.planning.registry import compile_registry
 from nexusd.runtime import Runtime
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from nexusd.channels.listener import Drain
     from nexusd.ddl.administration import Administration
     from nexusd.ddl.executor import DDLOutcome, SyncDDLExecutor
+    from nexusd.ddl.keys import KeyAdministration
     from nexusd.ddl.options import DDLOptions
     from nexusd.definitions.registry import Registry
     from nexusd.events import Observer
@@ -176,6 +178,23 @@ def open_migrations(loaded: Loaded) -> Iterator[Administration]:
         connection = target.hand_over()
         if connection is not None:
             connection.close()
+
+
+@contextlib.contextmanager
+def open_keys(settings: Settings) -> Iterator[KeyAdministration]:
+    """The API keys in the database of the settings, for an operator.
+
+    Raises:
+        ConfigurationError: it is a database in memory, whose keys nobody else could use.
+        StartupError: it cannot be reached.
+    """
+    if settings.database.is_memory:
+        raise ConfigurationError([Problem("database.url: a key in a database in memory would be gone at once")])
+    target = catalog.ddl_connect(settings.database)()
+    try:
+        yield catalog.key_administration(settings, target, __version__)
+    finally:
+        target.hand_over()
 
 
 def migration_files(settings: Settings) -> list[Path]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nexusd.databases.database import Database
     from nexusd.ddl.administration import Administration
     from nexusd.ddl.executor import DDLOutcome, SyncDDLExecutor
+    from nexusd.ddl.keys import KeyAdministration
     from nexusd.ddl.options import DDLOptions
     from nexusd.ddl.target import Connect, Target
     from nexusd.definitions.registry import Registry
@@ -77,6 +78,13 @@ def ddl_administration(settings: Settings, registry: Registry, target: Target, o
     from nexusd.events import ignore
 
     return Administration(target, registry.models, Path(settings.database.migrations_dir), options, ignore)
+
+
+def key_administration(settings: Settings, target: Target, app_version: str) -> KeyAdministration:
+    """What an operator does with the API keys of an open database."""
+    from nexusd.ddl.keys import KeyAdministration
+
+    return KeyAdministration(target, app_version, ddl_options(settings, app_version).runtime_role)
 
 
 def migration_files(settings: DatabaseSettings) -> list[Path]:

@@ -1,1 +1,1 @@
-"""Credentials become a Principal: keys, tokens, scopes, limits."""
+"""Credentials become a Principal: keys, tokens, limits."""

@@ -18,6 +18,7 @@ from nexusd.ddl.errors import (
 )
 from nexusd.ddl.file_runner import FileRunner
 from nexusd.ddl.files import PARTIAL, read_files
+from nexusd.ddl.ledger import OLD_LEDGER
 from nexusd.ddl.migration import Migration, Result, Verdict
 from nexusd.ddl.plan import BLOCKING, Kind, Risk
 from nexusd.ddl.tables import wanted_tables
@@ -90,6 +91,8 @@ class Administration:
                 reason = error
             return Standing(replace(self._outlook.compared(state).plan, changes=()), reason)
         plan = self._outlook.compared(state).plan
+        if state is not None and not self._ledger.is_current():
+            return Standing(plan, SchemaPending(OLD_LEDGER, hint="nexusd migrate apply"))
         if state is not None and self._outlook.is_current(state):
             # What a contract file is still to do was found to be no hindrance.
             return Standing(replace(plan, changes=plan.of(Risk.DEFERRED, Risk.KEPT)), None)
@@ -153,8 +156,7 @@ class Administration:
     def baseline(self) -> Result:
         """Take the database as it is: stamp models and files, change nothing."""
         with self._target.transaction(self._cancelled, self._migration.options.waits):
-            if not self._ledger.exists():
-                self._target.make_ledger()
+            self._ledger.upgrade()
             steps = self._ledger.begin("baseline", self._outlook.hashes[0])
             applied = self._ledger.files()
             runner = FileRunner(self._target, self._ledger, self._files, contract=True)

@@ -116,13 +116,19 @@ class Applier:
         with self.transaction():
             self._runner.run_together([file], steps)
 
-    def make_new(self, comparison: Comparison, steps: Steps, *, grant_ledger: bool) -> None:
+    def upgrade_ledger(self) -> None:
+        """Make those of the daemon's own tables that are missing, and let the runtime role use them."""
+        if not self._ledger.upgrade():
+            return
+        names = sorted(name for name in self._target.catalog.table_names() if name.startswith(_LEDGER_PREFIX))
+        for statement in self._target.renderer.grants(names, self._options.runtime_role):
+            self._target.execute(statement)
+
+    def make_new(self, comparison: Comparison, steps: Steps) -> None:
         """Make the new tables, each after those it refers to, and let the runtime role use them."""
         for table, statement in creation(comparison.new):
             self._run(steps, table, Kind.CREATE_TABLE, statement)
         granted = [table.name for table in comparison.new]
-        if grant_ledger:
-            granted += sorted(name for name in self._target.catalog.table_names() if name.startswith(_LEDGER_PREFIX))
         for statement in self._target.renderer.grants(granted, self._options.runtime_role):
             self._run(steps, "", "grant", statement)
 

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from nexusd.ddl.files import MigrationFile
     from nexusd.ddl.target import Target
 
-FORMAT: Final = 1
+MARKS: Final = ("_nexusd_schema_state", "_nexusd_api_key")
+"""For each of the ledger's scripts, in order, a table that it makes: by these is known how far a database is."""
+
+FORMAT: Final = len(MARKS)
 """The ledger's own version."""
 
+OLD_LEDGER: Final = "nexusd's own tables are those of an older version"
 SECRET_BYTES: Final = 32
 
 
@@ -91,7 +95,17 @@ class Ledger:
 
     def exists(self) -> bool:
         """Whether the tables are there."""
-        return self._target.has_ledger()
+        return self._target.has_table(MARKS[0])
+
+    def is_current(self) -> bool:
+        """Whether the tables are all that this version knows."""
+        return self._target.has_table(MARKS[-1])
+
+    def upgrade(self) -> bool:
+        """Make the tables that are missing; whether any was, so that others must be let in."""
+        done = next((n for n in range(FORMAT, 0, -1) if self._target.has_table(MARKS[n - 1])), 0)
+        self._target.make_ledger(done)
+        return done < FORMAT
 
     def state(self) -> State | None:
         """The newest state; None if nothing was ever applied."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nexusd.ddl.applier import Applier
 from nexusd.ddl.errors import DDLError, PlanBlocked, ReadOnlyDatabase, SchemaDrift, SchemaPending
 from nexusd.ddl.file_runner import check_losses, may_lose
+from nexusd.ddl.ledger import OLD_LEDGER
 from nexusd.ddl.outlook import Outlook
 from nexusd.ddl.plan import Kind, Risk
 from nexusd.ddl.sqlite_changes import needs_rebuild
@@ -142,6 +143,8 @@ class Migration:
                 self._applier.stamp(state.run_id, (state.model_hash, state.files_hash), left)
 
     def _verify(self, state: State | None) -> Result:
+        if state is not None and not self._ledger.is_current():
+            raise SchemaPending(f"database.auto_migrate is verify, and {OLD_LEDGER}", hint="nexusd migrate apply")
         if state is not None and self.outlook.is_older(state):
             return self._ahead(state)
         plan = self.outlook.compared(state).plan
@@ -182,9 +185,7 @@ class Migration:
 
     def _apply(self, before: State | None, steps_before: int) -> Result:
         with self._applier.transaction():
-            has_ledger = self._ledger.exists()
-            if not has_ledger:
-                self.target.make_ledger()
+            self._applier.upgrade_ledger()
             state = self._ledger.state()
             if state is not None and self.outlook.is_current(state) and not self._contract_due():
                 verdict = Verdict.APPLIED if steps_before else Verdict.JOINED
@@ -195,7 +196,7 @@ class Migration:
             comparison = self._with_files(state, steps)
             for change in comparison.plan.of(Risk.KEPT):
                 self._observe(MigrationKept(change.table, change.name, change.note))
-            self._applier.make_new(comparison, steps, grant_ledger=not has_ledger)
+            self._applier.make_new(comparison, steps)
             at_once = self.target.one_transaction or self.options.rehearse
             if at_once or not any(each.of(Risk.SAFE) for each in comparison.changed):
                 self._applier.change_all(comparison, steps)

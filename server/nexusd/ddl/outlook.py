@@ -54,7 +54,7 @@ class Outlook:
 
     def is_current(self, state: State) -> bool:
         """Whether this registry and these files were applied, and the tables are still as they were left."""
-        if (state.model_hash, state.files_hash) != self.hashes:
+        if (state.model_hash, state.files_hash) != self.hashes or not self.ledger.is_current():
             return False
         return self._target.catalog.fingerprints(list(self._tables)) == {
             name: t.catalog for name, t in state.tables.items()

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import random
 import time
-from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -17,6 +16,7 @@ from nexusd.ddl.errors import DatabaseRefused, DDLCancelled, MigrationLockBusy
 from nexusd.ddl.postgresql_catalog import PostgresqlCatalog
 from nexusd.ddl.postgresql_changes import PostgresqlRenderer
 from nexusd.ddl.postgresql_errors import connect_error, statement_error
+from nexusd.ddl.scripts import ledger_scripts
 from nexusd.settings import redacted_url
 
 if TYPE_CHECKING:
@@ -96,13 +96,14 @@ class PostgresqlTarget:
         self.catalog: Catalog = PostgresqlCatalog(self._connection, self.scope, self.role)
         self.renderer: Renderer = PostgresqlRenderer(self.catalog, self.role)
 
-    def has_ledger(self) -> bool:
-        """Whether the state table is there."""
-        return bool(self.run("SELECT to_regclass('_nexusd_schema_state') IS NOT NULL")[0][0])
+    def has_table(self, name: str) -> bool:
+        """Whether a table of that name is there."""
+        return bool(self.run("SELECT to_regclass(?) IS NOT NULL", [quote(name)])[0][0])
 
-    def make_ledger(self) -> None:
-        """Run the ledger's file."""
-        self.execute(resources.files("nexusd.ddl").joinpath("ledger", "0001.postgresql.sql").read_text("utf-8"))
+    def make_ledger(self, after: int) -> None:
+        """Run the ledger's scripts with numbers above `after`, each as a whole."""
+        for text in ledger_scripts(self.dialect, after):
+            self.execute(text)
 
     def run(self, sql: str, args: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Run one statement; see Target."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import resources
 from typing import Final
 
 _PIECE: Final = re.compile(
@@ -20,6 +21,13 @@ _PIECE: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _BLOCK: Final = re.compile(r"/\*|\*/")
+
+
+def ledger_scripts(dialect: str, after: int) -> list[str]:
+    """The scripts that make the daemon's own tables, those with numbers above `after`, in order."""
+    folder = resources.files("nexusd.ddl").joinpath("ledger")
+    names = sorted(each.name for each in folder.iterdir() if each.name.endswith(f".{dialect}.sql"))
+    return [folder.joinpath(name).read_text("utf-8") for name in names if int(name[:4]) > after]
 
 
 def split_statements(text: str, *, dollar_quotes: bool) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 from nexusd.databases.database import Dialect
@@ -16,7 +15,7 @@ from nexusd.ddl.errors import (
     MigrationLockBusy,
     StatementFailed,
 )
-from nexusd.ddl.scripts import split_statements
+from nexusd.ddl.scripts import ledger_scripts, split_statements
 from nexusd.ddl.sqlite_catalog import SqliteCatalog
 from nexusd.ddl.sqlite_changes import SqliteRenderer
 from nexusd.ddl.sqlite_errors import statement_error
@@ -81,15 +80,15 @@ class SqliteTarget:
         self.catalog: Catalog = catalog
         self.renderer: Renderer = SqliteRenderer(catalog)
 
-    def has_ledger(self) -> bool:
-        """Whether the state table is there."""
-        return bool(self.run("SELECT 1 FROM sqlite_master WHERE name = '_nexusd_schema_state'"))
+    def has_table(self, name: str) -> bool:
+        """Whether a table of that name is there."""
+        return bool(self.run("SELECT 1 FROM sqlite_master WHERE name = ?", [name]))
 
-    def make_ledger(self) -> None:
-        """Run the ledger's file, statement by statement: `executescript` would commit."""
-        text = resources.files("nexusd.ddl").joinpath("ledger", "0001.sqlite.sql").read_text("utf-8")
-        for statement in split_statements(text, dollar_quotes=False):
-            self.run(statement)
+    def make_ledger(self, after: int) -> None:
+        """Run the ledger's scripts with numbers above `after`, statement by statement: `executescript` would commit."""
+        for text in ledger_scripts(self.dialect, after):
+            for statement in split_statements(text, dollar_quotes=False):
+                self.run(statement)
 
     def run(self, sql: str, args: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Run one statement; see Target."""

@@ -76,11 +76,11 @@ class Target(Protocol):
     catalog: Catalog
     renderer: Renderer
 
-    def has_ledger(self) -> bool:
-        """Whether the daemon's own tables are there."""
+    def has_table(self, name: str) -> bool:
+        """Whether a table of that name is there."""
 
-    def make_ledger(self) -> None:
-        """Make the daemon's own tables."""
+    def make_ledger(self, after: int) -> None:
+        """Run the ledger's scripts with numbers above `after`, in order."""
 
     def run(self, sql: str, args: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Run one statement with `?` placeholders; its rows.

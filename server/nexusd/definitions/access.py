@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -54,3 +55,22 @@ def access_to(workflow: Workflow) -> Access:
 def sees_all(principal: Principal) -> bool:
     """Whether a caller sees and cancels what others run."""
     return not principal.scopes.isdisjoint({EVERYTHING, ADMIN})
+
+
+_WORD: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,200}")
+"""A scope as OAuth writes it (RFC 6749, section 3.3)."""
+
+_KNOWN: Final = re.compile(r"workflow:(?:\*|[A-Za-z0-9_-]{1,64}):execute|model:[A-Za-z_][A-Za-z0-9_]*:(?:read|write)")
+
+
+def scope_fault(scope: str) -> str | None:
+    """What is wrong with a scope that is to be given out; None: nothing.
+
+    Any word may be one, since workflows demand what they like; but one that begins like those that nexusd knows and is
+    none would let nobody in.
+    """
+    if not _WORD.fullmatch(scope):
+        return "a scope is printable ASCII without blanks, quotes and backslashes"
+    if scope.startswith(("workflow:", "model:")) and not _KNOWN.fullmatch(scope):
+        return "must be workflow:<name>:execute, workflow:*:execute, model:<Name>:read or model:<Name>:write"
+    return None

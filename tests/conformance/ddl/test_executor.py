@@ -219,3 +219,14 @@ def test_a_database_that_is_not_there_is_refused_at_once(postgres_server: Postgr
 def test_a_folder_that_is_not_there_is_refused() -> None:
     with pytest.raises(DatabaseRefused, match="cannot be opened"):
         migrate("sqlite:///missing/folder/x.db", registry())
+
+
+def test_tables_of_nexusd_itself_that_an_older_version_made_are_completed(database_url: str) -> None:
+    assert migrate(database_url, registry()).verdict is Verdict.APPLIED
+    rows(database_url, "DROP TABLE _nexusd_api_key")
+
+    with pytest.raises(SchemaPending):
+        migrate(database_url, registry(), "verify")
+    assert migrate(database_url, registry()).steps == 0
+    assert rows(database_url, "SELECT count(*) FROM _nexusd_api_key") == [(0,)]
+    assert migrate(database_url, registry(), "verify").verdict is Verdict.UNCHANGED

@@ -14,6 +14,7 @@ from nexusd.channels.cli.executions_command import executions
 from nexusd.channels.cli.exits import INTERNAL
 from nexusd.channels.cli.healthcheck import healthcheck
 from nexusd.channels.cli.init_command import FOLDER, init
+from nexusd.channels.cli.keys_command import keys
 from nexusd.channels.cli.migrate_commands import migrate
 from nexusd.channels.cli.options import GLOBAL, Arguments, Option, Session, command, invoke
 from nexusd.channels.cli.output import write
@@ -71,6 +72,7 @@ def build_program() -> typer.Typer:
     program.command("workflows")(command(workflows, WORKFLOWS, WORKFLOW))
     program.add_typer(migrate(), name="migrate")
     program.add_typer(executions(), name="executions")
+    program.add_typer(keys(), name="keys")
     program.command("test")(command(test, TEST, PATH))
     program.command("init")(command(init, (), FOLDER))
     program.command("openapi")(command(openapi, GLOBAL))
