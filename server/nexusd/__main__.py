@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from nexusd import __version__
@@ -18,6 +19,9 @@ def main() -> None:
         from nexusd.channels.cli.healthcheck import healthcheck
 
         sys.exit(healthcheck(arguments[1:], os.environ))
+    if "serve" in arguments:
+        # A server never dies of SIGHUP. Nothing has been read yet, so here there is nothing to read again either.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from nexusd.channels.cli.program import main as run_program
 
     sys.exit(run_program(arguments))

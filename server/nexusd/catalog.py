@@ -72,6 +72,15 @@ def ddl_executor(settings: Settings, registry: Registry, options: DDLOptions, ob
     return SyncDDLExecutor(ddl_connect(settings.database), registry.models, folder, options, observe)
 
 
+def same_tables(one: Registry, other: Registry) -> bool:
+    """Whether a SQLite database made for one registry serves the other."""
+    from nexusd.databases.database import Dialect
+    from nexusd.ddl.tables import creation, wanted_tables
+
+    made = [sorted(creation(wanted_tables(each.models, Dialect.SQLITE).values())) for each in (one, other)]
+    return made[0] == made[1]
+
+
 def ddl_administration(settings: Settings, registry: Registry, target: Target, options: DDLOptions) -> Administration:
     """What an operator does with an open database of the settings."""
     from nexusd.ddl.administration import Administration

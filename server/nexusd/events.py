@@ -90,6 +90,20 @@ class RegistryLoaded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryRejected(Event):
+    """A reload found a registry that cannot be served; the one before is kept.
+
+    `problems` are mistakes with their places, or what keeps the database from the registry; `exit_code` is what a start
+    would end with.
+    """
+
+    name: ClassVar[str] = "registry.rejected"
+    level: ClassVar[str] = "error"
+    exit_code: int
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseWaiting(Event):
     """A start waits for a database that does not answer yet."""
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nexusd.definitions.execution import Execution, Invocation, new_uuid7
+from nexusd.definitions.registry import Registry
 from nexusd.definitions.wire import write_json
 from nexusd.engines.engine import Engine, Run
 from nexusd.engines.history import History, Record, Status
@@ -23,15 +24,48 @@ if TYPE_CHECKING:
     from nexusd.planning.plan import Plan
 
 
+class Served:
+    """What there is to run; it changes as a whole.
+
+    Attributes:
+        plans: by name, sorted by name.
+        registry: what they were made from.
+    """
+
+    def __init__(self, plans: Mapping[str, Plan], registry: Registry) -> None:
+        self.plans: Mapping[str, Plan] = dict(plans)
+        self.registry = registry
+        self._followers: list[Callable[[], None]] = []
+
+    def use(self, plans: Mapping[str, Plan], registry: Registry) -> None:
+        """Serve these from now on; a run that has begun ends on the plan it began with."""
+        self.plans = dict(plans)
+        self.registry = registry
+        for follow in self._followers:
+            follow()
+
+    def on_change(self, follow: Callable[[], None]) -> None:
+        """Have `follow` called after each change, in the loop's thread; it may not raise."""
+        self._followers.append(follow)
+
+
 class Runtime:
     """Finds the plan, validates the inputs, runs it on an engine and reports what happened.
 
     Attributes:
         history: the latest executions, of every channel.
+        served: what there is to run, and how it changes.
     """
 
-    def __init__(self, plans: Mapping[str, Plan], engine: Engine, database: Database, observe: Observer) -> None:
-        self._plans = dict(plans)
+    def __init__(
+        self,
+        plans: Mapping[str, Plan],
+        engine: Engine,
+        database: Database,
+        observe: Observer,
+        registry: Registry | None = None,
+    ) -> None:
+        self.served = Served(plans, registry or Registry())
         self._engine = engine
         self.database = database
         self.history = History()
@@ -40,8 +74,8 @@ class Runtime:
 
     @property
     def plans(self) -> Mapping[str, Plan]:
-        """All plans by name, sorted by name."""
-        return self._plans
+        """All plans by name, sorted by name; another mapping after each change."""
+        return self.served.plans
 
     def plan(self, name: str) -> Plan:
         """The plan of that name.
@@ -49,7 +83,7 @@ class Runtime:
         Raises:
             WorkflowNotFound: there is none.
         """
-        plan = self._plans.get(name)
+        plan = self.served.plans.get(name)
         if plan is None:
             raise WorkflowNotFound(f"there is no workflow named {name[:64]!r}")
         return plan
@@ -60,7 +94,7 @@ class Runtime:
 
     def allowed(self, principal: Principal) -> list[Plan]:
         """The plans of all that a caller may run, by name."""
-        return [plan for _, plan in sorted(self._plans.items()) if plan.access.allows(principal)]
+        return [plan for _, plan in sorted(self.plans.items()) if plan.access.allows(principal)]
 
     def admit(self, principal: Principal, name: str) -> Plan:
         """The plan of that name, if the caller may run it.

@@ -211,6 +211,17 @@ class HttpServer:
         )
         return await channel.run(self._ready.set, self.drain)
 
+    def call(self, function: Callable[[], None]) -> None:
+        """Call a function in the server's loop, and wait for it."""
+        done = threading.Event()
+
+        def call() -> None:
+            function()
+            done.set()
+
+        self.loop.call_soon_threadsafe(call)
+        assert done.wait(WAIT_S)
+
     def begin_drain(self, *, successor: bool = False) -> None:
         """Ask it to stop, without waiting."""
 

@@ -16,6 +16,7 @@ from nexusd.errors import ConfigurationError, NexusError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from contextlib import AbstractContextManager
 
     from nexusd.definitions.model import Model
     from nexusd.definitions.registry import RegistryPath
@@ -44,6 +45,9 @@ class PythonSource(Protocol):
         Raises:
             NexusError: nothing usable is there.
         """
+
+    def imported_anew(self) -> AbstractContextManager[None]:
+        """A block in which modules beside the registry are imported once more; if it raises, the old ones stay."""
 
 
 def load_registry(path: str, python: PythonSource) -> Registry:

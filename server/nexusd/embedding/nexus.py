@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from nexusd import app as boot
+from nexusd import daemon
 from nexusd.configuration import load_settings
 from nexusd.definitions.registry import Registry
 from nexusd.definitions.workflow import Workflow
@@ -110,7 +111,7 @@ class Nexus:
                 raise UsageError("this Nexus has been started already; make another to serve again")
             self._started = True
         try:
-            code = boot.serve(self.load(), self._take_stop)
+            code = daemon.serve(self.load, self._take_stop)
         finally:
             with self._lock:
                 self._stop = None

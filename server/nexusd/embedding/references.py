@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+import sysconfig
 from importlib.machinery import PathFinder
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from nexusd.definitions.workflow import Workflow
 from nexusd.embedding.dataflow import DataFlow
@@ -14,14 +16,18 @@ from nexusd.embedding.misuse import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
     from types import ModuleType
 
     from nexusd.definitions.model import Model
 
+_NOT_OURS: Final = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
+
 
 class PythonDefinitions:
     """Definitions written in Python, for the registry's loader (see its `PythonSource`)."""
+
+    def __init__(self) -> None:
+        self._folders: set[Path] = set()
 
     def models(self, reference: str, folder: Path) -> Iterable[Model]:
         """The models of the DataFlow at `module:attribute`.
@@ -29,7 +35,7 @@ class PythonDefinitions:
         Raises:
             UsageError: there is none.
         """
-        found = _find(reference, folder)
+        found = self._find(reference, folder)
         if not isinstance(found, DataFlow):
             raise UsageError(f"{reference} is a {type(found).__name__}, not a DataFlow")
         return found.checked_models().values()
@@ -40,7 +46,7 @@ class PythonDefinitions:
         Raises:
             UsageError: there is neither.
         """
-        found = _find(reference, folder)
+        found = self._find(reference, folder)
         if callable(found):
             try:
                 found = found()
@@ -51,6 +57,42 @@ class PythonDefinitions:
             kind = type(found).__name__
             raise UsageError(f"{reference} gives a {kind}, not a workflow; end it with WorkflowBuilder.build()")
         return found
+
+    @contextlib.contextmanager
+    def imported_anew(self) -> Iterator[None]:
+        """A block in which modules that lie in the registry's folders are imported once more; see `PythonSource`.
+
+        What runs meanwhile keeps the functions it has. Installed packages are not imported again.
+        """
+        before = self._own_modules()
+        for name in before:
+            del sys.modules[name]
+        try:
+            yield
+        except BaseException:
+            for name in self._own_modules():
+                del sys.modules[name]
+            sys.modules.update(before)
+            raise
+
+    def _find(self, reference: str, folder: Path) -> object:
+        self._folders.add(folder.resolve())
+        return _find(reference, folder)
+
+    def _own_modules(self) -> dict[str, ModuleType]:
+        """Those loaded from files in or below the folders, but for the interpreter's own, packages and the program."""
+        return {name: module for name, module in sys.modules.items() if self._is_own(name, module)}
+
+    def _is_own(self, name: str, module: ModuleType) -> bool:
+        file = getattr(module, "__file__", None)
+        if file is None or name.partition(".")[0] in {"__main__", "nexusd"}:
+            return False
+        path = Path(file)
+        return (
+            any(path.is_relative_to(folder) for folder in self._folders)
+            and not any(path.is_relative_to(folder) for folder in _NOT_OURS)
+            and not {"site-packages", "dist-packages"} & set(path.parts)
+        )
 
 
 def _find(reference: str, folder: Path) -> object:

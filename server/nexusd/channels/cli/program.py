@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from nexusd import __version__, app
+from nexusd import __version__, app, daemon
 from nexusd.channels.cli.cases_command import PATH, TEST, test
 from nexusd.channels.cli.executions_command import executions
 from nexusd.channels.cli.exits import INTERNAL
@@ -110,7 +110,8 @@ def _remember(arguments: Arguments) -> int:
 
 def serve(arguments: Arguments) -> int:
     """Serve HTTP and MCP until SIGTERM or SIGINT."""
-    return app.serve(app.load(arguments.settings(), PythonDefinitions()))
+    settings = arguments.settings()
+    return daemon.serve(lambda: app.load(settings, PythonDefinitions()))
 
 
 def version(_arguments: Arguments) -> int:

@@ -43,7 +43,11 @@ class Tools:
     def __init__(self, runtime: Runtime, calls: Calls) -> None:
         self._runtime = runtime
         self._calls = calls
-        self._tools = {name: tool_of(plan) for name, plan in sorted(runtime.plans.items())}
+        self._make()
+        runtime.served.on_change(self._make)
+
+    def _make(self) -> None:
+        self._tools = {name: tool_of(plan) for name, plan in sorted(self._runtime.plans.items())}
 
     def input_schema(self, name: str) -> Mapping[str, object] | None:
         """The input schema of a tool; without it the SDK lists all tools before each call."""
