@@ -8,6 +8,8 @@ import signal
 import threading
 import time
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nexusd import __version__, catalog
@@ -20,7 +22,6 @@ from nexusd.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-    from pathlib import Path
 
     from nexusd.ddl.administration import Administration
     from nexusd.ddl.executor import DDLOutcome, SyncDDLExecutor
@@ -70,7 +71,8 @@ def load(
     if registry is None:
         registry = load_registry(settings.registry.path, python)
     signer = signer or CursorSigner(settings.server.secret_key.encode())
-    plans = compile_registry(registry, catalog.node_types(registry, signer))
+    find = partial(python.function, folder=Path(settings.registry.path).parent)
+    plans = compile_registry(registry, catalog.node_types(registry, signer, find))
     return Loaded(
         settings=settings,
         registry=registry,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nexusd.definitions.registry import Registry
     from nexusd.engines.engine import Engine
     from nexusd.events import Observer
+    from nexusd.nodes.function import FindFunction
     from nexusd.nodes.node import NodeType
     from nexusd.runtime import Runtime
     from nexusd.settings import DatabaseSettings, ServerSettings, Settings
@@ -46,12 +47,15 @@ def log_sink(settings: ServerSettings) -> Observer:
     return sink
 
 
-def node_types(registry: Registry, signer: CursorSigner) -> Mapping[str, NodeType]:
-    """Every node type by its name."""
+def node_types(registry: Registry, signer: CursorSigner, find: FindFunction) -> Mapping[str, NodeType]:
+    """Every node type by its name; `find` finds the functions that FunctionNodes call."""
     from nexusd.nodes.control import control_node_types
+    from nexusd.nodes.function import FunctionNode
     from nexusd.nodes.model_nodes import model_node_types
+    from nexusd.nodes.threads import Threads
 
-    types: dict[str, NodeType] = {each.name: each for each in control_node_types()}
+    outside = (FunctionNode(find, Threads()),)
+    types: dict[str, NodeType] = {each.name: each for each in (*control_node_types(), *outside)}
     for model in registry.models.values():
         types |= {each.name: each for each in model_node_types(model, registry.models, cursors=signer)}
     return types

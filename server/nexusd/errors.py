@@ -7,7 +7,8 @@
     ├ ExecutionError                a run that could not be started or did not finish
     │ ├ InvalidInput NotSupported IdempotencyMismatch IdempotencyInFlight
     │ ├ WorkflowNotFound ExecutionNotFound RecordNotFound VersionMismatch MaxAffectedExceeded
-    │ ├ NodeFailed DeadlineExceeded Cancelled Overloaded
+    │ ├ NodeFailed DeadlineExceeded Cancelled Overloaded InputRequired
+    │ │ └ ToolError
     │ └ DatabaseError               UniqueViolation ReferenceViolation CheckViolation ValueRefused
     │   │                           SerializationConflict UnknownOutcome
     │   └ DatabaseUnavailable       ConnectionLost
@@ -257,6 +258,16 @@ class NodeFailed(ExecutionError):
     """A node of the workflow failed."""
 
     code = Code.NODE_FAILED
+
+
+class ToolError(NodeFailed):
+    """A function refused its task; raised by the function itself, its text is told to the caller."""
+
+
+class InputRequired(ExecutionError):
+    """The workflow asks its caller something that this call cannot answer; nothing was kept."""
+
+    code = Code.NOT_SUPPORTED
 
 
 class DeadlineExceeded(ExecutionError):

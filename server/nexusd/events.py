@@ -6,9 +6,12 @@ may not block. No event carries a secret, a row value or SQL text.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Final, TypeAlias
+
+_MAX_CAUSES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +327,35 @@ class StatementRetried(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class NodeCrashed(Event):
+    """An operator's function raised something; the caller is told `node_failed` and no more.
+
+    `traceback` as in ErrorUnexpected.
+    """
+
+    name: ClassVar[str] = "node.failed"
+    level: ClassVar[str] = "error"
+    workflow: str
+    node: str
+    execution_id: str
+    request_id: str
+    error_type: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadAbandoned(Event):
+    """A function went on in its thread after its run had ended; `abandoned` of `limit` threads are held so."""
+
+    name: ClassVar[str] = "thread.abandoned"
+    level: ClassVar[str] = "warning"
+    workflow: str
+    node: str
+    abandoned: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorUnexpected(Event):
     """A bug: something that is no NexusError reached an edge; `traceback` goes to the log only.
 
@@ -336,3 +368,17 @@ class ErrorUnexpected(Event):
     request_id: str
     error_type: str
     traceback: str
+
+
+def positions_of(error: BaseException) -> str:
+    """Types and code positions of an error and what caused it, without messages: they may hold row values."""
+    chain: list[str] = []
+    current: BaseException | None = error
+    # An operator's code may tie causes into a circle.
+    for _ in range(_MAX_CAUSES):
+        if current is None:
+            break
+        chain.append(f"{type(current).__module__}.{type(current).__qualname__}")
+        chain += [f"  {f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(current.__traceback__)]
+        current = current.__cause__ or current.__context__
+    return "\n".join(chain)

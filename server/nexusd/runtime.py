@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import traceback
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from nexusd.definitions.wire import write_json
 from nexusd.engines.engine import Engine, Run
 from nexusd.engines.history import History, Record, Status
 from nexusd.errors import Cancelled, Forbidden, InternalError, NexusError, NotSupported, WorkflowNotFound
-from nexusd.events import ErrorUnexpected, ExecutionFailed, ExecutionFinished, Observer
+from nexusd.events import ErrorUnexpected, ExecutionFailed, ExecutionFinished, Observer, positions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -250,11 +249,5 @@ class Runtime:
 
 
 def unexpected(where: str, request_id: str, error: BaseException) -> ErrorUnexpected:
-    """The event for a bug: types and code positions of the whole chain, without messages (they may hold row values)."""
-    chain: list[str] = []
-    current: BaseException | None = error
-    while current is not None:
-        chain.append(f"{type(current).__module__}.{type(current).__qualname__}")
-        chain += [f"  {f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(current.__traceback__)]
-        current = current.__cause__ or current.__context__
-    return ErrorUnexpected(where, request_id, type(error).__qualname__, "\n".join(chain))
+    """The event for a bug."""
+    return ErrorUnexpected(where, request_id, type(error).__qualname__, positions_of(error))

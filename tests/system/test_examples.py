@@ -121,3 +121,18 @@ def test_crm_serves(tmp_path: Path) -> None:
     environment = {"DATABASE_URL": f"sqlite:///{tmp_path / 'crm.db'}"}
     with Daemon(EXAMPLES / "crm", environment, ("--registry", "registry.yaml")) as daemon:
         assert daemon.execute("contact_workflow", JOHN).json()["outputs"]["search"]["count"] == 1
+
+
+def test_functions_price_and_draw(tmp_path: Path) -> None:
+    environment = {"DATABASE_URL": f"sqlite:///{tmp_path / 'quotes.db'}"}
+    with Daemon(EXAMPLES / "functions", environment, ("--registry", "registry.yaml")) as daemon:
+        lines = [{"name": "a", "price": "9.99", "count": 3}, {"name": "b", "price": "0.05"}]
+        answer = daemon.execute("quote", {"customer": "Acme", "lines": lines, "discount": "0.1"})
+        assert {key: answer.json()["outputs"][key] for key in ("total", "saved")} == {"total": "27.02", "saved": "3.00"}
+        refused = daemon.execute("quote", {"customer": "Acme", "lines": lines, "discount": "7"})
+        assert (refused.status_code, refused.json()["node"]) == (502, "price")
+        assert refused.json()["detail"] == "a discount is a part of the price, such as 0.1"
+        wrong = daemon.execute("quote", {"customer": "Acme", "lines": [{"name": "a", "price": "x"}]})
+        assert [fault["pointer"] for fault in wrong.json()["errors"]] == ["/inputs/lines/0/price"]
+        drawn = daemon.execute("price_list", {"prices": {"a": 1.5}}).json()["outputs"]["draw"]
+        assert (drawn["type"], drawn["mimeType"]) == ("image", "image/svg+xml")

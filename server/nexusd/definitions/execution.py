@@ -12,6 +12,8 @@ from nexusd.definitions.principal import ANONYMOUS, Principal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nexusd.definitions.conversation import Conversation
+
 _VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
@@ -24,6 +26,7 @@ class Invocation:
         channel: `http`, `mcp` or `cli`.
         deadline: `loop.time()` at which the caller stops waiting; None: the workflow's own limit alone.
         dry_run: run everything, keep nothing in the database.
+        conversation: the line to a caller who hears while the run lasts; None: nobody does.
     """
 
     workflow: str
@@ -34,6 +37,7 @@ class Invocation:
     deadline: float | None = None
     dry_run: bool = False
     idempotency_key: str | None = None
+    conversation: Conversation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

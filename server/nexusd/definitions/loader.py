@@ -15,7 +15,7 @@ from nexusd.documents import Place, read_document
 from nexusd.errors import ConfigurationError, NexusError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
 
     from nexusd.definitions.model import Model
@@ -44,6 +44,13 @@ class PythonSource(Protocol):
 
         Raises:
             NexusError: nothing usable is there.
+        """
+
+    def function(self, reference: str, folder: Path) -> Callable[..., object]:
+        """The function at `module:attribute`.
+
+        Raises:
+            NexusError: there is none.
         """
 
     def imported_anew(self) -> AbstractContextManager[None]:

@@ -54,6 +54,8 @@ _NODE: Final[Mapping[str, object]] = {
     "default": _TEXT,
     "from": {**_TEXTS, "minItems": 1},
     "workflow": _TEXT,
+    "call": {"type": "string", "pattern": r"^[\w.]+:\w+$"},
+    "pure": _FLAG,
     "timeout_s": _SECONDS,
     "concurrency": {"type": "integer", "minimum": 1},
     "retry": _RETRY,

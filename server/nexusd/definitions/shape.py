@@ -179,6 +179,31 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class MapOf:
+    """An object of any names, whose values share a shape."""
+
+    values: Shape
+
+    def schema(self) -> dict[str, object]:
+        """An object schema without names."""
+        return {"type": "object", "additionalProperties": self.values.schema()}
+
+    def check(self, value: object, pointer: str) -> list[Fault]:
+        """Every value's faults."""
+        if not isinstance(value, dict):
+            return [Fault(pointer, "type", "must be an object")]
+        return [fault for name, item in value.items() for fault in self.values.check(item, f"{pointer}/{escape(name)}")]
+
+    def normalise(self, value: object) -> object:
+        """Each value normalised."""
+        return {name: self.values.normalise(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+    def at(self, step: str | int) -> Shape | None:
+        """A name leads to a value."""
+        return self.values if isinstance(step, str) else None
+
+
+@dataclass(frozen=True, slots=True)
 class OrNull:
     """A value that may be null: the result of a node that may be skipped."""
 

@@ -3,35 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import inspect
-import types
 import typing
-from datetime import date, datetime, time
-from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Union, get_args, get_origin
-from uuid import UUID
+from typing import Annotated, ClassVar, Final, get_args, get_origin
 
+from nexusd.definitions.annotations import KNOWN, field_words, without_none
 from nexusd.embedding.declared import to_wire
 from nexusd.embedding.misuse import UsageError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_TYPES: Final[Mapping[type, str]] = {
-    str: "str",
-    int: "int",
-    float: "float",
-    bool: "bool",
-    Decimal: "decimal",
-    datetime: "datetime",
-    date: "date",
-    time: "time",
-    UUID: "uuid",
-    dict: "json",
-    bytes: "bytes",
-}
-_KNOWN: Final = f"known: {', '.join(sorted(kind.__name__ for kind in _TYPES))}, list[T], Literal, Enum, each | None"
 _NOTHING: Final = object()
 
 
@@ -63,11 +42,11 @@ def _is_class_variable(hint: object) -> bool:
 def _field(cls: type, name: str, hint: object) -> dict[str, object]:
     where = f"{cls.__name__}.{name}"
     bare, options = _without_options(hint, where)
-    inner, nullable = _without_none(bare)
-    words = _words(inner)
+    inner, nullable = without_none(bare)
+    words = field_words(inner)
     if words is None:
         text = inspect.formatannotation(bare)
-        raise UsageError(f"{where}: {text} is not a type that a field can have; {_KNOWN}")
+        raise UsageError(f"{where}: {text} is not a type that a field can have; {KNOWN}")
     if nullable:
         words["nullable"] = True
     default = _default(cls, name)
@@ -87,35 +66,6 @@ def _without_options(hint: object, where: str) -> tuple[object, dict[str, object
         if isinstance(item, dict):
             options |= {str(key): to_wire(value, f"{where}.{key}") for key, value in item.items()}
     return bare, options
-
-
-def _without_none(hint: object) -> tuple[object, bool]:
-    """`X | None` as X, and whether None was there."""
-    if get_origin(hint) in (Union, types.UnionType):
-        others = [each for each in get_args(hint) if each is not type(None)]
-        if len(others) == 1:
-            return others[0], True
-    return hint, False
-
-
-def _words(hint: object) -> dict[str, object] | None:
-    """The type of a field and what belongs to it, or None."""
-    if isinstance(hint, type) and hint in _TYPES:
-        return {"type": _TYPES[hint]}
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is dict:
-        return {"type": "json"}
-    if origin is list and arguments[0] in _TYPES:
-        return {"type": "array", "items": _TYPES[arguments[0]]}
-    values: tuple[object, ...] = ()
-    if origin is Literal:
-        values = arguments
-    elif isinstance(hint, enum.EnumType):
-        members: Mapping[str, enum.Enum] = hint.__members__
-        values = tuple(member.value for member in members.values())
-    if values and all(type(value) is str for value in values):
-        return {"type": "enum", "values": list(values)}
-    return None
 
 
 def _default(cls: type, name: str) -> object:

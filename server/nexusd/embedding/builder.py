@@ -10,7 +10,7 @@ from nexusd.embedding.declared import declared, refuse_problems, to_wire
 from nexusd.embedding.misuse import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from nexusd.definitions.workflow import Workflow
 
@@ -43,7 +43,8 @@ class WorkflowBuilder:
             type: the node type, such as `ContactCreateNode`.
             id: its name in this workflow.
             params: literals and templates.
-            keys: further keys of a node in the registry file, such as `when` or `call`; `from_` stands for `from`.
+            keys: further keys of a node in the registry file, such as `when`; `from_` stands for `from`, and `call`
+                takes a function too.
 
         Raises:
             UsageError: the id is taken, or a value is none that JSON has.
@@ -52,7 +53,8 @@ class WorkflowBuilder:
             raise UsageError(f"the workflow has a node {id!r} already")
         node: dict[str, object] = {"type": type, "params": to_wire(dict(params or {}), f"node {id}")}
         for key, value in keys.items():
-            node[key.removesuffix("_")] = to_wire(value, f"node {id}.{key}")
+            named = _reference(value, id) if key == "call" and callable(value) else value
+            node[key.removesuffix("_")] = to_wire(named, f"node {id}.{key}")
         self._nodes[id] = node
         return self
 
@@ -79,3 +81,13 @@ class WorkflowBuilder:
         workflow = read_workflow(UNNAMED, entry)
         refuse_problems(entry)
         return workflow
+
+
+def _reference(function: Callable[..., object], node: str) -> str:
+    """A function as the registry file names it."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
+    if module is None or not name.isidentifier():
+        raise UsageError(
+            f"node {node}: call takes a function that stands at the top of a module, not {name or function!r}"
+        )
+    return f"{module}:{name}"

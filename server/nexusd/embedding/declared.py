@@ -6,14 +6,9 @@ has the path of names that leads to its value.
 
 from __future__ import annotations
 
-import base64
-import math
-from datetime import date, datetime, time
-from decimal import Decimal
-from enum import Enum
 from typing import TYPE_CHECKING
-from uuid import UUID
 
+from nexusd.definitions import plain
 from nexusd.definitions.entry import Entry
 from nexusd.documents import Document, Place
 from nexusd.embedding.misuse import UsageError
@@ -56,33 +51,12 @@ def _note_places(document: Document, value: object, path: DocumentPath, shown: s
 
 
 def to_wire(value: object, where: str) -> object:
-    """A Python value as JSON has it: exact numbers and dates as text, bytes as base64, an enum's member as its value.
+    """A Python value as JSON has it, as `plain.to_wire` makes it.
 
     Raises:
         UsageError: JSON has no such value; `where` begins the message.
     """
-    if isinstance(value, dict):
-        return {_key(key, where): to_wire(item, f"{where}.{key}") for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_wire(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    return _scalar(value, where)
-
-
-def _scalar(value: object, where: str) -> object:
-    if isinstance(value, Enum):
-        return to_wire(value.value, where)
-    if isinstance(value, Decimal | UUID):
-        return str(value)
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    raise UsageError(f"{where}: {type(value).__name__} is not a value that JSON has")
-
-
-def _key(key: object, where: str) -> str:
-    if not isinstance(key, str):
-        raise UsageError(f"{where}: the key {key!r} is not text")
-    return key
+    try:
+        return plain.to_wire(value, where)
+    except plain.NotJson as error:
+        raise UsageError(str(error)) from error

@@ -15,7 +15,7 @@ from nexusd.embedding.dataflow import DataFlow
 from nexusd.embedding.misuse import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import ModuleType
 
     from nexusd.definitions.model import Model
@@ -56,6 +56,17 @@ class PythonDefinitions:
         if not isinstance(found, Workflow):
             kind = type(found).__name__
             raise UsageError(f"{reference} gives a {kind}, not a workflow; end it with WorkflowBuilder.build()")
+        return found
+
+    def function(self, reference: str, folder: Path) -> Callable[..., object]:
+        """The function at `module:attribute`.
+
+        Raises:
+            UsageError: there is none.
+        """
+        found = self._find(reference, folder)
+        if not callable(found) or isinstance(found, type):
+            raise UsageError(f"{reference} is a {type(found).__name__}, not a function")
         return found
 
     @contextlib.contextmanager

@@ -16,6 +16,7 @@ from nexusd.errors import (
     DatabaseUnavailable,
     DeadlineExceeded,
     Fault,
+    InputRequired,
     InternalError,
     InvalidInput,
     NexusError,
@@ -44,13 +45,14 @@ MAX_ITEMS: Final = 10_000
 _PASSED_ON: Final = (
     DeadlineExceeded,
     Cancelled,
+    InputRequired,
     Overloaded,
     SerializationConflict,
     DatabaseUnavailable,
     UnknownOutcome,
 )
 """Failures of a workflow inside another that are the run's own: they say what became of all of it."""
-_LASTING: Final = (InvalidInput, NotSupported, InternalError, Cancelled, UnknownOutcome)
+_LASTING: Final = (InvalidInput, InputRequired, NotSupported, InternalError, Cancelled, UnknownOutcome)
 """Failures that another attempt would only repeat, or must not."""
 
 
@@ -161,7 +163,7 @@ def _is_due(node: PlannedNode, scope: Scope) -> bool:
 
 def _is_survivable(error: NexusError, frame: Frame) -> bool:
     """Whether the run can go on: its transaction is still there, and so is its time."""
-    if isinstance(error, (Cancelled, SerializationConflict, UnknownOutcome)):
+    if isinstance(error, (Cancelled, InputRequired, SerializationConflict, UnknownOutcome)):
         return False
     if frame.shared and isinstance(error, DatabaseUnavailable):
         return False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from nexusd.definitions.model import FieldType
-from nexusd.definitions.shape import Anything, ListOf, OrNull, Record, Scalar
+from nexusd.definitions.shape import Anything, ListOf, MapOf, OrNull, Record, Scalar
 
 if TYPE_CHECKING:
     from nexusd.definitions.model import Field
@@ -54,7 +54,7 @@ def kind_of(shape: Shape) -> str:
         return _KINDS.get(shape.field.type, _TEXT)
     if isinstance(shape, ListOf):
         return "list"
-    if isinstance(shape, Record):
+    if isinstance(shape, Record | MapOf):
         return "object"
     if isinstance(shape, Both):
         return kind_of(shape.first)

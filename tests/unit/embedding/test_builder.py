@@ -48,6 +48,17 @@ def test_from_is_written_with_an_underscore() -> None:
     assert workflow.nodes[0].options == {"from": ["a", "b"]}
 
 
+def plain_function() -> None:
+    """Stands at the top of its module."""
+
+
+def test_call_takes_a_function_that_can_be_found_again() -> None:
+    workflow = WorkflowBuilder().add_node("FunctionNode", "f", call=plain_function, pure=True).build()
+    assert workflow.nodes[0].options == {"call": f"{__name__}:plain_function", "pure": True}
+    with pytest.raises(UsageError, match="at the top of a module, not"):
+        WorkflowBuilder().add_node("FunctionNode", "f", call=lambda: None)
+
+
 def test_taken_node_id_is_refused_at_once() -> None:
     builder = WorkflowBuilder().add_node("X", "x")
     with pytest.raises(UsageError, match="a node 'x' already"):

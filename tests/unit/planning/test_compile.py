@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,9 @@ workflows:
 """
 
 
+FIND = partial(PythonDefinitions().function, folder=Path())
+
+
 @pytest.fixture(autouse=True)
 def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -39,7 +43,7 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def plans(workflows: str) -> dict[str, Plan]:
     Path("r.yaml").write_text(MODELS + workflows)
     registry = load_registry("r.yaml", PythonDefinitions())
-    return compile_registry(registry, catalog.node_types(registry, CursorSigner(b"k")))
+    return compile_registry(registry, catalog.node_types(registry, CursorSigner(b"k"), FIND))
 
 
 def plan(nodes: str, more: str = "") -> Plan:
@@ -162,7 +166,7 @@ def test_yaml_and_builder_give_equal_plans() -> None:
     registry = load_registry("r.yaml", PythonDefinitions())
     workflows = {"w": replace(built.build(), name="w")}
     registry = type(registry)(models=registry.models, workflows=workflows, sources=registry.sources)
-    from_builder = compile_registry(registry, catalog.node_types(registry, CursorSigner(b"k")))["w"]
+    from_builder = compile_registry(registry, catalog.node_types(registry, CursorSigner(b"k"), FIND))["w"]
 
     assert from_builder.hash == from_yaml.hash
     assert from_builder.inputs_schema == from_yaml.inputs_schema
@@ -237,7 +241,7 @@ def test_control_keys_by_yaml_and_by_builder_give_equal_plans() -> None:
     )
     registry = load_registry("r.yaml", PythonDefinitions())
     registry = replace(registry, workflows={"w": replace(built, name="w")})
-    from_builder = compile_registry(registry, catalog.node_types(registry, CursorSigner(b"k")))["w"]
+    from_builder = compile_registry(registry, catalog.node_types(registry, CursorSigner(b"k"), FIND))["w"]
 
     assert from_builder.workflow == from_yaml.workflow
     assert from_builder.hash == from_yaml.hash
@@ -245,3 +249,32 @@ def test_control_keys_by_yaml_and_by_builder_give_equal_plans() -> None:
     schema = from_yaml.outputs_schema["properties"]
     assert isinstance(schema, dict)
     assert schema["a"]["anyOf"][1] == {"type": "null"}
+
+
+def test_function_is_found_beside_the_registry_and_its_absence_is_told_with_its_place() -> None:
+    Path("scoring_beside.py").write_text("def score(name: str, bonus: int = 1) -> int:\n    return bonus\n")
+    found = plan("      s: {type: FunctionNode, call: 'scoring_beside:score', params: {name: '{{name}}'}}\n")
+
+    assert found.inputs.required == {"name"}
+    assert problems(
+        "      a: {type: FunctionNode, call: 'scoring_beside:nothing'}\n"
+        "      b: {type: FunctionNode, call: 'no_such_here:f'}\n"
+        "      c: {type: FunctionNode, params: {}}\n"
+        "      d: {type: FunctionNode, call: 'scoring_beside:score', params: {name: 1, bonsu: 2}}\n"
+    ) == [
+        "14:37 the module scoring_beside has no 'nothing'",
+        "15:37 the module no_such_here cannot be imported: ModuleNotFoundError: No module named 'no_such_here'",
+        "16:10 a FunctionNode needs call, such as `call: crm.scores:score`",
+        "17:76 must be a string",
+        "17:86 there is no param named 'bonsu' (did you mean 'bonus'?)",
+    ]
+
+
+def test_function_that_is_not_pure_cannot_stand_in_a_transaction_unasked() -> None:
+    Path("sending_beside.py").write_text("def send() -> None:\n    pass\n")
+    send = "      send: {type: FunctionNode, call: 'sending_beside:send'}\n"
+
+    (told,) = problems(CREATE + send)
+    assert told.startswith("13:5 the workflow writes to the database and calls what a rollback cannot undo (say")
+    assert plan(CREATE + send, "    transaction: all\n").transaction is True
+    assert plan(CREATE + send.replace("send'}", "send', pure: true}")).transaction is True
