@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 MAX_SAFE_INTEGER: Final = 2**53 - 1
 """The largest integer that a double holds without gaps (RFC 7493, section 2.2)."""
 
+_BASE64: Final = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 # NUL cannot be stored by PostgreSQL, so schemas exclude it: a generated test value then never is refused.
 _NO_NUL: Final = "^[^\\u0000]*$"
 
@@ -43,6 +44,17 @@ def _float(field: Field) -> dict[str, object]:
     return schema
 
 
+def _decimal(field: Field) -> dict[str, object]:
+    """Digits of a precision and scale; zeros in front and behind do not count."""
+    if field.precision is None:
+        return {"type": "string", "pattern": r"^-?\d+(\.\d+)?$"}
+    scale = field.scale or 0
+    whole = field.precision - scale
+    digits = rf"0*\d{{1,{whole}}}" if whole > 0 else "0+"
+    fraction = rf"\d{{1,{scale}}}0*" if scale else "0+"
+    return {"type": "string", "pattern": rf"^-?{digits}(\.{fraction})?$"}
+
+
 def _text(pattern: str) -> Callable[[Field], dict[str, object]]:
     return lambda _field: {"type": "string", "pattern": pattern}
 
@@ -61,14 +73,14 @@ _SCHEMAS: Final[dict[FieldType, Callable[[Field], dict[str, object]]]] = {
     FieldType.INT: _int,
     FieldType.BIGINT: _text(r"^-?\d+$"),
     FieldType.FLOAT: _float,
-    FieldType.DECIMAL: _text(r"^-?\d+(\.\d+)?$"),
+    FieldType.DECIMAL: _decimal,
     FieldType.BOOL: lambda _field: {"type": "boolean"},
     FieldType.DATETIME: _format("date-time"),
     FieldType.DATE: _format("date"),
     FieldType.TIME: _text(r"^\d{2}:\d{2}:\d{2}(\.\d{1,6})?$"),
     FieldType.UUID: _format("uuid"),
     FieldType.JSON: lambda _field: {},
-    FieldType.BYTES: lambda _field: {"type": "string", "contentEncoding": "base64"},
+    FieldType.BYTES: lambda _field: {"type": "string", "contentEncoding": "base64", "pattern": _BASE64},
     FieldType.ENUM: lambda field: {"type": "string", "enum": list(field.values)},
     FieldType.ARRAY: _array,
 }
@@ -86,3 +98,27 @@ def field_schema(field: Field) -> dict[str, object]:
     if field.example is not MISSING:
         schema["examples"] = [field.example]
     return schema
+
+
+def stored_schema(field: Field) -> dict[str, object]:
+    """The schema of a value that is answered: its type without the limits of what may be given.
+
+    A table that others write to, or wrote to before it was ours, may hold what passes no limit; a client that checks
+    answers by their schema shall be able to read it.
+    """
+    schema = {**_STORED.get(field.type, _SCHEMAS[field.type](field))}
+    if field.type is FieldType.ARRAY:
+        schema["items"] = stored_schema(Field(name=field.name, type=field.items or FieldType.STR))
+    if field.nullable and schema:
+        schema = {"anyOf": [schema, {"type": "null"}]}
+    if field.description:
+        schema["description"] = field.description
+    return schema
+
+
+_STORED: Final[dict[FieldType, dict[str, object]]] = {
+    FieldType.STR: {"type": "string"},
+    FieldType.INT: {"type": "integer"},
+    FieldType.FLOAT: {"anyOf": [{"type": "number"}, {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]}]},
+    FieldType.DECIMAL: {"type": "string"},
+}

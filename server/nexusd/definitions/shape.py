@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from nexusd.definitions.field_schema import field_schema
+from nexusd.definitions.field_schema import field_schema, stored_schema
 from nexusd.definitions.wire import check_value, normalise
 from nexusd.errors import Fault
 
@@ -61,13 +61,18 @@ ANYTHING: Final = Anything()
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """The value of a model field or of a declared input."""
+    """The value of a model field or of a declared input.
+
+    Attributes:
+        stored: it comes from the database, where others may have put what a caller could not.
+    """
 
     field: Field
+    stored: bool = False
 
     def schema(self) -> dict[str, object]:
         """The field's schema, null included if it may be null."""
-        return field_schema(self.field)
+        return stored_schema(self.field) if self.stored else field_schema(self.field)
 
     def check(self, value: object, pointer: str) -> list[Fault]:
         """The field's own rules."""

@@ -78,8 +78,8 @@ def results_shape(model: Model, outcomes: Sequence[str], *, records: bool) -> Li
     entry: dict[str, Shape] = {
         "index": integer("index", 0),
         "outcome": one_of("outcome", *outcomes),
-        "id": Scalar(key),
-        "version": Scalar(version),
+        "id": Scalar(key, stored=True),
+        "version": Scalar(version, stored=True),
     }
     required = frozenset(entry)
     if records:

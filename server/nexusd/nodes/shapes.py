@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from nexusd.databases.filters import (
     MAX_LIST,
+    MAX_PATTERN,
     MAX_TESTS,
     TEXT_OPERATORS,
     Connective,
@@ -54,7 +55,7 @@ def one_of(name: str, *values: str, description: str = "") -> Scalar:
 def record_shape(model: Model, names: Iterable[str] | None = None, *, nullable: bool = False) -> Record:
     """A record of the model as it is answered: every column, or those named."""
     chosen = tuple(model.by_name) if names is None else tuple(names)
-    properties: dict[str, Shape] = {name: Scalar(model.by_name[name]) for name in chosen}
+    properties: dict[str, Shape] = {name: Scalar(model.by_name[name], stored=True) for name in chosen}
     return Record(properties, frozenset(properties), nullable=nullable)
 
 
@@ -114,13 +115,13 @@ class FieldTest:
     """
 
     def __init__(self, column: Field, reader: FilterReader) -> None:
-        self.value = Scalar(compared(column, nullable=column.nullable))
+        self.value = Scalar(compared(column, nullable=True))  # null asks for records without a value
         self._column = column
         self._reader = reader
 
     def schema(self) -> dict[str, object]:
         """The value, or its operators without the value's schema repeated in each."""
-        operators: dict[str, object] = {operator.value: {} for operator in operators_of(self._column.type)}
+        operators: dict[str, object] = {each.value: _OPERANDS.get(each, {}) for each in operators_of(self._column.type)}
         tests = {"type": "object", "properties": operators, "additionalProperties": False, "minProperties": 1}
         if self._column.type is FieldType.JSON:
             return {"anyOf": [{"type": "null"}, tests]}
@@ -148,6 +149,16 @@ class FieldTest:
         if step == Operator.HAS:
             return Scalar(array_item(self._column))
         return self.value if step in {Operator.EQ, Operator.NE} else value
+
+
+_OPERANDS: Final[Mapping[Operator, Mapping[str, object]]] = {
+    Operator.IN: {"type": "array", "maxItems": MAX_LIST},
+    Operator.NIN: {"type": "array", "maxItems": MAX_LIST},
+    Operator.BETWEEN: {"type": "array", "minItems": 2, "maxItems": 2},
+    Operator.NULL: {"type": "boolean"},
+    **{operator: {"type": "string", "maxLength": MAX_PATTERN} for operator in TEXT_OPERATORS},
+}
+"""What an operator takes, where that does not depend on the field."""
 
 
 @dataclass(frozen=True)

@@ -186,7 +186,7 @@ class Delete:
     def result(self, _declared: Mapping[str, object]) -> Shape:
         """The key, null where no record met a `where`, and whether a record was deleted."""
         key = replace(self._resource.key, name="id", nullable=True)
-        properties: dict[str, Shape] = {"id": Scalar(key), "deleted": flag("deleted")}
+        properties: dict[str, Shape] = {"id": Scalar(key, stored=True), "deleted": flag("deleted")}
         return Record(properties, frozenset(properties))
 
     def build(self, _declared: Mapping[str, object]) -> Runner:

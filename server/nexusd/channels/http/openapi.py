@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from nexusd import __version__
 from nexusd.channels.http.examples import example_of
+from nexusd.definitions.model import Operation
 from nexusd.engines.history import Status
 from nexusd.errors import Code
 
@@ -41,14 +42,43 @@ def openapi_document(plans: Sequence[Plan]) -> Json:
 
 
 def request_body(plan: Plan) -> Json:
-    """The schema of a workflow's request body."""
-    schema: Json = {"type": "object", "properties": {"inputs": plan.inputs_schema}, "additionalProperties": False}
-    if plan.inputs_schema.get("required"):
+    """The schema of a workflow's request body.
+
+    What must be given one way or another is told here alone: an alternative at the top of a tool's schema is more than
+    many MCP clients can read.
+    """
+    inputs = dict(plan.inputs_schema)
+    ways = _ways(plan)
+    if ways:
+        way = "oneOf" if ways == _ONE_RECORD else "anyOf"
+        inputs[way] = [{"required": list(names)} for names in ways]
+    schema: Json = {"type": "object", "properties": {"inputs": inputs}, "additionalProperties": False}
+    if ways or plan.inputs_schema.get("required"):
         schema["required"] = ["inputs"]
     return schema
 
 
+def _example(plan: Plan) -> Json:
+    ways = _ways(plan)
+    needed = [*plan.inputs.required, *(ways[0] if ways else ())]
+    return {"inputs": example_of({**plan.inputs_schema, "required": needed})}
+
+
+def _ways(plan: Plan) -> tuple[tuple[str, ...], ...]:
+    return _WAYS.get(plan.workflow.published[1], ()) if plan.workflow.published else ()
+
+
+_ONE_RECORD: Final = (("id",), ("where",))
+_WAYS: Final[Mapping[Operation, tuple[tuple[str, ...], ...]]] = {
+    **dict.fromkeys((Operation.READ, Operation.UPDATE, Operation.DELETE), _ONE_RECORD),
+    Operation.BULK_UPDATE: (("filter", "fields"), ("all", "fields"), ("records",)),
+    Operation.BULK_DELETE: (("filter",), ("ids",), ("all",)),
+}
+"""The inputs of published operations of which one set must be given."""
+
+
 def _execute(plan: Plan) -> Json:
+    body = request_body(plan)
     answer = _object(
         workflow={"const": plan.name},
         execution_id={"type": "string", "format": "uuid"},
@@ -62,11 +92,11 @@ def _execute(plan: Plan) -> Json:
         "tags": ["workflows"],
         "parameters": [_ref("parameters", "Prefer"), _ref("parameters", "RequestId")],
         "requestBody": {
-            "required": bool(plan.inputs_schema.get("required")),
+            "required": "required" in body,
             "content": {
                 "application/json": {
-                    "schema": request_body(plan),
-                    "example": {"inputs": example_of(plan.inputs_schema)},
+                    "schema": body,
+                    "example": _example(plan),
                 }
             },
         },
@@ -132,7 +162,7 @@ _STATE: Final = _answer("Ready.", {"type": "object", "required": ["status"]})
 _EVENTS: Final[Json] = {
     "description": "Server-sent events, named execution.started, execution.completed and so on.",
     "headers": _HEADERS,
-    "content": {"text/event-stream": {"schema": _TEXT}},
+    "content": {"text/event-stream": {}},
 }
 _NEW: Final[Json] = {"description": "It has ended, and there is nothing new."}
 _CANCEL: Final = _operation("cancel_execution", "executions", "Stop an execution.", _EXECUTION, _ID)
@@ -142,7 +172,12 @@ _FOLLOW: Final = _operation(
     "Follow an execution to its end.",
     _EVENTS,
     _ID,
-    {"name": "Last-Event-ID", "in": "header", "schema": {"type": "integer", "minimum": 0}},
+    {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "description": "The last event that was seen; what is not the number of one is ignored.",
+        "schema": _TEXT,
+    },
 )
 
 _FIXED_PATHS: Final[dict[str, Json]] = {
@@ -195,8 +230,9 @@ _COMPONENTS: Final[Json] = {
         "RequestId": {
             "name": "X-Request-ID",
             "in": "header",
-            "description": "Comes back in the answer and stands in the log.",
-            "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+            "description": "Comes back in the answer and stands in the log. Of 1 to 64 letters, digits and `._-`; "
+            "else another one is made.",
+            "schema": _TEXT,
         },
     },
     "responses": {
