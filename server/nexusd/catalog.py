@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
 
+    from nexusd.channels.channel import Telemetry
     from nexusd.databases.cursors import CursorSigner
     from nexusd.databases.database import Database
     from nexusd.ddl.administration import Administration
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from nexusd.settings import DatabaseSettings, ServerSettings, Settings
     from nexusd.supervisor.health import HealthBoard
     from nexusd.supervisor.services import Service
+    from nexusd.telemetry.monitoring import Monitoring
 
 
 def is_sqlite(url: str) -> bool:
@@ -45,6 +47,16 @@ def log_sink(settings: ServerSettings) -> Observer:
     sink = LogSink(settings.log_format, settings.log_level)
     capture_libraries(sink)
     return sink
+
+
+def monitoring(settings: Settings, version: str, started: float) -> Monitoring | None:
+    """Metrics, where they are on; `started` is `time.perf_counter()` when the process began to start."""
+    if not settings.monitoring.enabled:
+        return None
+    from nexusd.telemetry.metrics import Metrics
+    from nexusd.telemetry.monitoring import Monitoring
+
+    return Monitoring(Metrics(version, settings.executions.engine, started))
 
 
 def node_types(registry: Registry, signer: CursorSigner, find: FindFunction) -> Mapping[str, NodeType]:
@@ -161,12 +173,12 @@ def database(settings: DatabaseSettings, outcome: DDLOutcome, observe: Observer)
 
 
 def http_channel(
-    runtime: Runtime, settings: Settings, sock: socket.socket, health: HealthBoard, observe: Observer
+    runtime: Runtime, settings: Settings, sock: socket.socket, health: HealthBoard, telemetry: Telemetry
 ) -> Service:
     """The HTTP channel."""
     from nexusd.channels.http.channel import HttpChannel
 
-    return HttpChannel(runtime, settings.http, sock, health, observe, grace_s=settings.server.grace_s)
+    return HttpChannel(runtime, settings.http, sock, health, telemetry, grace_s=settings.server.grace_s)
 
 
 def mcp_channel(runtime: Runtime, settings: Settings, sock: socket.socket, version: str, observe: Observer) -> Service:
@@ -179,7 +191,7 @@ def mcp_channel(runtime: Runtime, settings: Settings, sock: socket.socket, versi
 
     mcp = settings.mcp
     server = McpServer(
-        Tools(runtime, Calls(runtime, STATUS, mcp.max_result_bytes)),
+        Tools(runtime, Calls(runtime, STATUS, mcp.max_result_bytes, observe)),
         version=version,
         max_body_bytes=settings.http.max_body_bytes,
         security=security_settings(mcp.host, mcp.allowed_hosts, mcp.allowed_origins),
@@ -189,10 +201,12 @@ def mcp_channel(runtime: Runtime, settings: Settings, sock: socket.socket, versi
 
 def preload(settings: Settings) -> None:
     """Import what will serve HTTP and the database; called while the schema executor waits for the database."""
+    import nexusd.channels.http.channel
+
     if is_sqlite(settings.database.url):
-        pass
+        import nexusd.databases.sqlite
     else:
-        pass
+        import nexusd.databases.postgresql  # noqa: F401
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -28,7 +28,6 @@ OTHER_VARIABLES: Final = frozenset({"NEXUSD_CONFIG", "NEXUSD_API_KEY", "NEXUSD_T
 
 UNBUILT: Final[Mapping[Setting, tuple[object, str]]] = {
     ("auth", "enabled"): (True, "authentication is not part of this version"),
-    ("monitoring", "enabled"): (True, "metrics are not part of this version"),
     ("executions", "engine"): ("dbos", "the durable engine is not part of this version"),
 }
 """Values that are valid but that this version cannot honour: refused, never ignored."""

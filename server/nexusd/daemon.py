@@ -12,10 +12,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nexusd import __version__, app, catalog
+from nexusd.channels.channel import Telemetry
 from nexusd.channels.listener import bind, url_of
 from nexusd.ddl.migration import Verdict
 from nexusd.errors import ConfigurationError, Problem, StartupError
-from nexusd.events import ChannelStarted, RegistryLoaded, RegistryRejected, ServerStarted
+from nexusd.events import ChannelStarted, RegistryLoaded, RegistryRejected, ServerStarted, tell_all
 from nexusd.supervisor.hangup import Hangup
 from nexusd.supervisor.health import HealthBoard
 from nexusd.supervisor.reload import Reloaded, Reloads
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from nexusd.runtime import Runtime
     from nexusd.settings import Settings
     from nexusd.supervisor.services import Service
+    from nexusd.telemetry.monitoring import Monitoring
 
 
 def serve(load: Callable[[], app.Loaded], take_stop: Callable[[Callable[[], None]], None] | None = None) -> int:
@@ -50,7 +52,9 @@ def serve(load: Callable[[], app.Loaded], take_stop: Callable[[Callable[[], None
 
 def _serve(loaded: app.Loaded, hangup: Hangup, take_stop: Callable[[Callable[[], None]], None] | None) -> int:
     settings = loaded.settings
-    observe = catalog.log_sink(settings.server)
+    monitoring = catalog.monitoring(settings, __version__, loaded.started)
+    log = catalog.log_sink(settings.server)
+    observe = log if monitoring is None else tell_all(log, monitoring.metrics)
     observe(ServerStarted(__version__, os.getpid()))
     observe(RegistryLoaded(len(loaded.registry.models), len(loaded.plans), loaded.duration_s))
     with _bound(settings) as sockets:
@@ -58,7 +62,7 @@ def _serve(loaded: app.Loaded, hangup: Hangup, take_stop: Callable[[Callable[[],
         # While its thread talks to the database, this one imports what will serve.
         outcome = app.migrate(executor, lambda: catalog.preload(settings))
         with asyncio.Runner(loop_factory=catalog.loop_factory()) as runner:
-            daemon = Daemon(loaded, outcome, sockets, observe)
+            daemon = Daemon(loaded, outcome, sockets, observe, monitoring)
             return runner.run(daemon.run(executor, hangup, take_stop))
 
 
@@ -79,15 +83,23 @@ class Daemon:
         loaded: what to serve.
         outcome: of the migration to it.
         sockets: bound, by channel.
+        observe: told what happens.
+        monitoring: where metrics are on.
     """
 
     def __init__(
-        self, loaded: app.Loaded, outcome: DDLOutcome, sockets: Mapping[str, socket.socket], observe: Observer
+        self,
+        loaded: app.Loaded,
+        outcome: DDLOutcome,
+        sockets: Mapping[str, socket.socket],
+        observe: Observer,
+        monitoring: Monitoring | None,
     ) -> None:
         self._loaded = loaded
         self._outcome = outcome
         self._sockets = sockets
         self._observe = observe
+        self._monitoring = monitoring
         migrations = "skipped" if outcome.verdict is Verdict.SKIPPED else "ok"
         self._health = HealthBoard(list(sockets), migrations)
         self._deferred = Deferred(self._health)
@@ -106,9 +118,12 @@ class Daemon:
             take_stop: as in `serve`.
         """
         settings = self._loaded.settings
-        async with app.open_database(self._loaded, self._outcome, self._observe) as runtime:
+        async with (
+            app.open_database(self._loaded, self._outcome, self._observe) as runtime,
+            self._telemetry(runtime) as telemetry,
+        ):
             supervisor = Supervisor(
-                self._services(runtime),
+                self._services(runtime, telemetry),
                 self._health,
                 runtime.database.ready,
                 self._observe,
@@ -127,9 +142,18 @@ class Daemon:
                 finally:
                     hangup.ignore()
 
-    def _services(self, runtime: Runtime) -> list[Service]:
+    @contextlib.asynccontextmanager
+    async def _telemetry(self, runtime: Runtime) -> AsyncIterator[Telemetry]:
+        """What doors tell and show of what happens."""
+        if self._monitoring is None:
+            yield Telemetry(self._observe)
+            return
+        async with self._monitoring.running(runtime.database.stats, self._health.channels) as scrape:
+            yield Telemetry(self._observe, scrape)
+
+    def _services(self, runtime: Runtime, telemetry: Telemetry) -> list[Service]:
         settings, sockets, observe = self._loaded.settings, self._sockets, self._observe
-        http = catalog.http_channel(runtime, settings, sockets["http"], self._health, observe)
+        http = catalog.http_channel(runtime, settings, sockets["http"], self._health, telemetry)
         services: list[Service] = [_Announced(http, sockets, "", observe)]
         if "mcp" in sockets:
             mcp = _Imported("mcp", lambda: catalog.mcp_channel(runtime, settings, sockets["mcp"], __version__, observe))

@@ -29,6 +29,16 @@ def ignore(_event: Event) -> None:
     """The observer that forgets everything."""
 
 
+def tell_all(*observers: Observer) -> Observer:
+    """One observer that tells each of these, in this order."""
+
+    def observe(event: Event) -> None:
+        for observer in observers:
+            observer(event)
+
+    return observe
+
+
 @dataclass(frozen=True, slots=True)
 class ServerStarted(Event):
     """The process has begun to start."""
@@ -208,6 +218,57 @@ class ExecutionFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutionCancelled(Event):
+    """A workflow was stopped before its end: it was asked to, or its caller has gone."""
+
+    name: ClassVar[str] = "execution.cancelled"
+    workflow: str
+    channel: str
+    execution_id: str
+    request_id: str
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFinished(Event):
+    """A node has ended, with an error if there is a `code`.
+
+    `workflow` is the one that it stands in, which another may have called.
+    """
+
+    name: ClassVar[str] = "node.finished"
+    level: ClassVar[str] = "debug"
+    workflow: str
+    node: str
+    type: str
+    execution_id: str
+    duration_s: float
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRetried(Event):
+    """A node failed and is run again, as its declaration says; `attempt` is the one that failed."""
+
+    name: ClassVar[str] = "node.retried"
+    workflow: str
+    node: str
+    execution_id: str
+    attempt: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStarted(Event):
+    """A door has the head of a request."""
+
+    name: ClassVar[str] = "request.started"
+    level: ClassVar[str] = "debug"
+    channel: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
 class RequestFinished(Event):
     """A door has answered a request; `route` is a template, never a path with ids, `client` an address."""
 
@@ -238,6 +299,42 @@ class RequestShed(Event):
     level: ClassVar[str] = "warning"
     channel: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConnected(Event):
+    """A client has opened a connection to a channel."""
+
+    name: ClassVar[str] = "client.connected"
+    level: ClassVar[str] = "debug"
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLeft(Event):
+    """A client's connection to a channel has ended, whoever closed it."""
+
+    name: ClassVar[str] = "client.left"
+    level: ClassVar[str] = "debug"
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalled(Event):
+    """An MCP tool has answered.
+
+    `era` is `2025` for protocol versions with sessions and `2026` for those without; `path` is `sdk` or `fast`; `tool`
+    is `other` where there is no such tool; `status` is `ok` or the error's code.
+    """
+
+    name: ClassVar[str] = "tool.called"
+    level: ClassVar[str] = "debug"
+    tool: str
+    era: str
+    path: str
+    status: str
+    request_id: str
+    duration_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +450,15 @@ class ThreadAbandoned(Event):
     node: str
     abandoned: int
     limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionReplayed(Event):
+    """A transaction is run again from its start; `reason` is `lost` or `conflict`."""
+
+    name: ClassVar[str] = "transaction.replayed"
+    level: ClassVar[str] = "debug"
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,15 @@ from nexusd.definitions.registry import Registry
 from nexusd.definitions.wire import write_json
 from nexusd.engines.engine import Engine, Run
 from nexusd.engines.history import History, Record, Status
-from nexusd.errors import Cancelled, Forbidden, InternalError, NexusError, NotSupported, WorkflowNotFound
-from nexusd.events import ErrorUnexpected, ExecutionFailed, ExecutionFinished, Observer, positions_of
+from nexusd.errors import Cancelled, Code, Forbidden, InternalError, NexusError, NotSupported, WorkflowNotFound
+from nexusd.events import (
+    ErrorUnexpected,
+    ExecutionCancelled,
+    ExecutionFailed,
+    ExecutionFinished,
+    Observer,
+    positions_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -234,17 +241,11 @@ class Runtime:
         told.execution_id = record.id
         duration_s = time.perf_counter() - started
         record.fail(told, round(duration_s * 1000, 3))
-        self._observe(
-            ExecutionFailed(
-                record.workflow,
-                record.channel,
-                record.id,
-                invocation.request_id,
-                duration_s,
-                told.code.value,
-                told.node,
-            ),
-        )
+        place = (record.workflow, record.channel, record.id, invocation.request_id, duration_s)
+        if told.code is Code.CANCELLED:
+            self._observe(ExecutionCancelled(*place))
+        else:
+            self._observe(ExecutionFailed(*place, told.code.value, told.node))
         return told if attended else None
 
 

@@ -14,6 +14,7 @@ from nexusd.definitions.registry import Registry
 from nexusd.definitions.workflow import Node, Workflow
 from nexusd.engines.engine import Run
 from nexusd.engines.inline import InlineEngine
+from nexusd.events import NodeFinished
 from nexusd.nodes.function import FunctionNode
 from nexusd.nodes.threads import Threads
 from nexusd.planning.registry import compile_registry
@@ -33,7 +34,7 @@ class Caller:
     """Calls functions.
 
     Attributes:
-        events: what was observed.
+        events: what was observed, and is more than the engine's account of every node.
     """
 
     conversation: Conversation | None = None
@@ -69,9 +70,13 @@ class Caller:
             now="2026-01-31T00:00:00.000000Z",
             deadline=in_time() if deadline is None else asyncio.get_running_loop().time() + deadline,
             database=cast("Database", _NoDatabase()),
-            observe=self.events.append,
+            observe=self._observe,
         )
         return (await InlineEngine().run(run))["f"]
+
+    def _observe(self, event: Event) -> None:
+        if not isinstance(event, NodeFinished):
+            self.events.append(event)
 
     async def json(self, function: Callable[..., object], /, value: object) -> object:
         """What it gives for an input named `value`, as a reader of JSON sees it."""

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from nexusd import catalog
+from nexusd.channels.channel import Telemetry
 from nexusd.channels.http.channel import HttpChannel
 from nexusd.channels.listener import Drain, bind
 from nexusd.databases.database import Dialect
@@ -206,9 +207,8 @@ class HttpServer:
         made = {each.name: each for each in (*map(workflow, runners), *self.workflows)}
         plans = compile_registry(Registry(workflows=made), types)
         self.runtime = Runtime(plans, InlineEngine(), NoDatabase(), self.events.append)
-        channel = HttpChannel(
-            self.runtime, self.settings, self.socket, self.health, self.events.append, grace_s=self.grace_s
-        )
+        telemetry = Telemetry(self.events.append)
+        channel = HttpChannel(self.runtime, self.settings, self.socket, self.health, telemetry, grace_s=self.grace_s)
         return await channel.run(self._ready.set, self.drain)
 
     def call(self, function: Callable[[], None]) -> None:

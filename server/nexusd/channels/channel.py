@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from nexusd.errors import Code
 
@@ -11,7 +13,23 @@ if TYPE_CHECKING:
 
     from nexusd.engines.history import Failure
     from nexusd.errors import NexusError
+    from nexusd.events import Observer
     from nexusd.planning.plan import Plan
+
+Scrape: TypeAlias = Callable[[str], Awaitable[tuple[str, bytes]]]
+"""Gives content type and text of the metrics for an `Accept` header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """How a door tells what happens.
+
+    Attributes:
+        scrape: None while metrics are off.
+    """
+
+    observe: Observer
+    scrape: Scrape | None = None
 
 
 class Health(Protocol):

@@ -26,7 +26,7 @@ from nexusd.channels.channel import problem_document
 from nexusd.channels.request_reader import RequestReader
 from nexusd.definitions.execution import new_request_id
 from nexusd.errors import BadRequest, Code, NexusError, RequestTimeout
-from nexusd.events import RequestRejected
+from nexusd.events import ClientConnected, ClientLeft, RequestRejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,12 +152,14 @@ class Connection(RequestReader):
         self._outlet = _Outlet(transport, self._close)
         self._start_reading()
         self.server_state.empty.clear()
+        self.server_state.observe(ClientConnected(self.server_state.channel))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give up what was asked on it."""
         if self._running is not None and not self._running.response_complete:
             self._abandon(self._running)
         super().connection_lost(exc)
+        self.server_state.observe(ClientLeft(self.server_state.channel))
         self.pipeline.clear()
         if not self.connections:
             self.server_state.empty.set()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import time
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from nexusd import events
 from nexusd.definitions.wire import write_json
 from nexusd.errors import (
     Cancelled,
+    Code,
     DatabaseError,
     DatabaseUnavailable,
     DeadlineExceeded,
@@ -52,6 +55,7 @@ _PASSED_ON: Final = (
     UnknownOutcome,
 )
 """Failures of a workflow inside another that are the run's own: they say what became of all of it."""
+_UNTYPED: Final = {asyncio.CancelledError: Code.CANCELLED, TimeoutError: Code.TIMEOUT}
 _LASTING: Final = (InvalidInput, InputRequired, NotSupported, InternalError, Cancelled, UnknownOutcome)
 """Failures that another attempt would only repeat, or must not."""
 
@@ -247,11 +251,27 @@ async def _persistently(frame: Frame, node: PlannedNode, scope: Scope, session: 
             pause_s = max(0.0, retry.backoff_s * retry.factor ** (attempt - 1) * spread)
             if asyncio.get_running_loop().time() + pause_s >= frame.deadline:
                 raise
+            frame.run.observe(events.NodeRetried(frame.plan.name, node.id, frame.run.id, attempt, error.code.value))
             await asyncio.sleep(pause_s)
     raise AssertionError
 
 
 async def _once(frame: Frame, node: PlannedNode, scope: Scope, session: Session, place: str) -> object:
+    """Run a node, and say how long that took."""
+    run = frame.run
+    started = time.perf_counter()
+    try:
+        result = await _rendered(frame, node, scope, session, place)
+    except BaseException as error:
+        code = error.code if isinstance(error, NexusError) else _UNTYPED.get(type(error), Code.INTERNAL)
+        duration_s = time.perf_counter() - started
+        run.observe(events.NodeFinished(frame.plan.name, node.id, node.type, run.id, duration_s, code.value))
+        raise
+    run.observe(events.NodeFinished(frame.plan.name, node.id, node.type, run.id, time.perf_counter() - started))
+    return result
+
+
+async def _rendered(frame: Frame, node: PlannedNode, scope: Scope, session: Session, place: str) -> object:
     """Render a node's params and run it; what goes wrong carries the node's id and the inputs' pointers."""
     run = frame.run
     deadline = frame.deadline

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from nexusd.engines.frame import GRACE_S, Frame, run_frame
 from nexusd.errors import ConnectionLost, DeadlineExceeded, NotSupported, SerializationConflict
+from nexusd.events import TransactionReplayed
 from nexusd.planning.plan import Scope
 
 if TYPE_CHECKING:
@@ -43,12 +44,14 @@ class InlineEngine:
                 conflicts += 1
                 if not replayable or conflicts > REPLAYS:
                     raise
+                run.observe(TransactionReplayed("conflict"))
                 # Equal pauses would let the same two transactions meet again.
                 await asyncio.sleep(_FIRST_PAUSE_S * 2**conflicts * (0.5 + random.random()))  # noqa: S311
             except ConnectionLost:
                 losses += 1
                 if not replayable or losses > 1:
                     raise
+                run.observe(TransactionReplayed("lost"))
 
     async def _attempt(self, run: Run) -> dict[str, object]:
         plan = run.plan

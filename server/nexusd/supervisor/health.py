@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class HealthBoard:
@@ -44,6 +44,10 @@ class HealthBoard:
     def ready(self) -> bool:
         """Whether everything answers and nothing is about to end."""
         return self.started and self.database_answers and not self.draining
+
+    def channels(self) -> Iterable[tuple[str, str]]:
+        """Each service's state."""
+        return self._services.items()
 
     def checks(self) -> Mapping[str, str]:
         """Each part's state by name."""

@@ -12,16 +12,15 @@ from nexusd.channels.http.door import HttpDoor
 from nexusd.channels.http.execute import ExecuteHandler
 from nexusd.channels.http.executions import Executions
 from nexusd.channels.http.router import Router
-from nexusd.channels.http.routes import HealthRoutes, Workflows
+from nexusd.channels.http.routes import HealthRoutes, MetricsRoute, Workflows
 from nexusd.channels.listener import Listener
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from nexusd.channels.channel import Health
+    from nexusd.channels.channel import Health, Telemetry
     from nexusd.channels.listener import Drain
-    from nexusd.events import Observer
     from nexusd.runtime import Runtime
     from nexusd.settings import HttpSettings
 
@@ -37,18 +36,19 @@ class HttpChannel:
         settings: HttpSettings,
         sock: socket.socket,
         health: Health,
-        observe: Observer,
+        telemetry: Telemetry,
         *,
         grace_s: float,
     ) -> None:
         self._runtime = runtime
         self._grace_s = grace_s
         admission = Admission(settings.max_in_flight, settings.queue_timeout_s)
-        self._execute = ExecuteHandler(runtime, settings, admission, observe)
+        self._execute = ExecuteHandler(runtime, settings, admission, telemetry.observe)
         self._executions = Executions(runtime.history)
         router = Router()
         router.add("POST", "/workflows/{name}/execute", self._execute)
-        for routes in (Workflows(runtime), self._executions, HealthRoutes(health), Documents(runtime)):
+        metrics = MetricsRoute(telemetry.scrape)
+        for routes in (Workflows(runtime), self._executions, HealthRoutes(health), metrics, Documents(runtime)):
             routes.add_routes(router)
         limits = Limits(
             header_timeout_s=settings.header_timeout_s,
@@ -56,8 +56,8 @@ class HttpChannel:
             cancel_on_disconnect=True,
             trusted_proxies=settings.trusted_proxies,
         )
-        door = HttpDoor(router, settings, observe)
-        self._listener = Listener(door, sock, limits, channel=self.name, grace_s=grace_s, observe=observe)
+        door = HttpDoor(router, settings, telemetry.observe)
+        self._listener = Listener(door, sock, limits, channel=self.name, grace_s=grace_s, observe=telemetry.observe)
 
     async def run(self, ready: Callable[[], None], drain: Drain) -> int:
         """Serve until `drain`, then end; how many requests and background executions were cut."""

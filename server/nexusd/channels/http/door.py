@@ -12,7 +12,7 @@ from nexusd.channels.http.exchange import Exchange
 from nexusd.channels.http.problems import render_problem
 from nexusd.channels.http.routes import PROBES
 from nexusd.errors import Cancelled, InternalError, MisdirectedRequest, NexusError
-from nexusd.events import RequestFinished
+from nexusd.events import RequestFinished, RequestStarted
 from nexusd.runtime import unexpected
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class HttpDoor:
         """Answer one request; whatever goes wrong below is rendered here."""
         started = time.perf_counter()
         exchange = Exchange(scope, receive, send, self._budget)
+        self._observe(RequestStarted("http", exchange.method))
         try:
             await self._answer(exchange)
         except NexusError as error:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 JSON: Final = (b"content-type", b"application/json")
 
+UNKNOWN_ROUTE: Final = "other"
+"""The route of a request for which there is none: a path may hold anything."""
+
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -63,7 +66,7 @@ class Exchange:
         else:
             self.request_id = new_request_id()
         self.principal = ANONYMOUS
-        self.route = "unmatched"
+        self.route = UNKNOWN_ROUTE
         self.status = 0
         self.extra: list[tuple[bytes, bytes]] = [(b"x-request-id", self.request_id.encode())]
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from nexusd import __version__
 from nexusd.channels.channel import graph_view, workflow_view
+from nexusd.errors import RouteNotFound
 
 if TYPE_CHECKING:
-    from nexusd.channels.channel import Health
+    from nexusd.channels.channel import Health, Scrape
     from nexusd.channels.http.exchange import Exchange
     from nexusd.channels.http.router import Router
     from nexusd.runtime import Runtime
@@ -68,3 +69,25 @@ class HealthRoutes:
         ready = self._health.ready
         document = {"status": "ok" if ready else "unavailable", **more}
         await exchange.json(200 if ready else 503, document, _FRESH)
+
+
+class MetricsRoute:
+    """What a scraper reads."""
+
+    def __init__(self, scrape: Scrape | None) -> None:
+        self._scrape = scrape
+
+    def add_routes(self, router: Router) -> None:
+        """Register it."""
+        router.add("GET", "/metrics", self.show)
+
+    async def show(self, exchange: Exchange) -> None:
+        """All metrics.
+
+        Raises:
+            RouteNotFound: metrics are off.
+        """
+        if self._scrape is None:
+            raise RouteNotFound("metrics are off; set monitoring.enabled: true")
+        content_type, body = await self._scrape(exchange.headers.get(b"accept", b"").decode("latin-1"))
+        await exchange.answer(200, [(b"content-type", content_type.encode()), _FRESH], body)

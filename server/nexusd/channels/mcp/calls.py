@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ from nexusd.channels.mcp.call_options import DRY_RUN, EXECUTION_ID, PLAIN, read_
 from nexusd.channels.mcp.problems import PLACEMENT, Placement
 from nexusd.definitions.execution import Invocation, new_request_id
 from nexusd.definitions.wire import write_json
-from nexusd.errors import NexusError, NotSupported
+from nexusd.errors import Code, NexusError, NotSupported
+from nexusd.events import ToolCalled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from nexusd.channels.mcp.call_options import CallOptions
     from nexusd.definitions.execution import Execution
     from nexusd.definitions.principal import Principal
-    from nexusd.errors import Code
+    from nexusd.events import Observer
     from nexusd.planning.plan import Plan
     from nexusd.runtime import Runtime
 
@@ -29,12 +31,22 @@ class Outcome:
 
     Attributes:
         document: JSON text of the outputs, or of the problem document.
+        code: of the error, if it is one.
         meta: for the result's `_meta`.
     """
 
     document: bytes
     is_error: bool
+    code: Code | None = None
     meta: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Via:
+    """Which way a call came in; see `events.ToolCalled`."""
+
+    era: str
+    path: str
 
 
 class Calls:
@@ -43,23 +55,45 @@ class Calls:
     Args:
         statuses: HTTP status by error code, told in the problem document like on the HTTP door.
         max_result_bytes: what a read-only workflow may answer at most.
+        observe: told of each call.
     """
 
-    def __init__(self, runtime: Runtime, statuses: Mapping[Code, int], max_result_bytes: int) -> None:
+    def __init__(
+        self, runtime: Runtime, statuses: Mapping[Code, int], max_result_bytes: int, observe: Observer
+    ) -> None:
         self._runtime = runtime
         self._statuses = statuses
         self._max_result_bytes = max_result_bytes
+        self._observe = observe
 
     async def call(
-        self, name: str, arguments: bytes, meta: Mapping[str, object] | None, principal: Principal
+        self, name: str, arguments: bytes, meta: Mapping[str, object] | None, principal: Principal, via: Via
     ) -> Outcome:
-        """Run a workflow to its end.
+        """Run a workflow to its end, and say that it was called.
 
         Raises:
             NexusError: the call has no tool result: there is no such tool, or its arguments are no JSON object.
         """
-        plan = self._runtime.plan(name)
+        started = time.perf_counter()
         request_id = new_request_id()
+        status = Code.CANCELLED.value
+        try:
+            outcome = await self._run(name, arguments, meta, principal, request_id)
+            status = "ok" if outcome.code is None else outcome.code.value
+        except NexusError as error:
+            status = error.code.value
+            raise
+        finally:
+            # A client may call a tool by any name it makes up.
+            tool = name if name in self._runtime.plans else "other"
+            duration_s = time.perf_counter() - started
+            self._observe(ToolCalled(tool, via.era, via.path, status, request_id, duration_s))
+        return outcome
+
+    async def _run(
+        self, name: str, arguments: bytes, meta: Mapping[str, object] | None, principal: Principal, request_id: str
+    ) -> Outcome:
+        plan = self._runtime.plan(name)
         options = PLAIN
         try:
             options = read_options(meta)
@@ -78,7 +112,7 @@ class Calls:
             if PLACEMENT[error.code] is not Placement.TOOL_RESULT:
                 raise
             document = problem_document(error, status=self._statuses[error.code], request_id=request_id)
-            return Outcome(write_json(document), is_error=True)
+            return Outcome(write_json(document), is_error=True, code=error.code)
 
     def _document(self, plan: Plan, execution: Execution) -> bytes:
         """The outputs.

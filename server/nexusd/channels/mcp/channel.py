@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,12 +13,13 @@ from nexusd.channels.connection import Limits
 from nexusd.channels.listener import Listener
 from nexusd.definitions.execution import new_request_id
 from nexusd.errors import RouteNotFound
+from nexusd.events import RequestFinished, RequestStarted
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
     from nexusd.channels.listener import Drain
     from nexusd.channels.mcp.server import McpServer
@@ -32,6 +34,7 @@ class McpChannel:
 
     def __init__(self, server: McpServer, sock: socket.socket, settings: Settings, observe: Observer) -> None:
         self._server = server
+        self._observe = observe
         self._path = settings.mcp.path
         # A client that goes away has not cancelled its call: that is a message of its own (spec, "Cancellation").
         limits = Limits(
@@ -57,6 +60,28 @@ class McpChannel:
         self._server.close_streams()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request, and say how that ended."""
+        started = time.perf_counter()
+        status = 499
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        self._observe(RequestStarted(self.name, scope["method"]))
+        try:
+            await self._route(scope, receive, noted)
+        finally:
+            route = self._path if scope["path"] == self._path else "other"
+            client = None if scope["client"] is None else scope["client"][0]
+            duration_s = time.perf_counter() - started
+            self._observe(
+                RequestFinished(self.name, scope["method"], route, status, new_request_id(), duration_s, client)
+            )
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == self._path:
             await self._server(scope, receive, send)
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import mcp_types as types
 import msgspec
@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from nexusd.channels.mcp.call_options import OPTIONS, declared_options
 from nexusd.channels.mcp.caller import caller_of
+from nexusd.channels.mcp.calls import Via
 from nexusd.channels.mcp.paging import page
 from nexusd.channels.mcp.problems import PLACEMENT, Placement
 from nexusd.definitions.wire import write_json
@@ -33,6 +34,9 @@ class _Params(msgspec.Struct):
 class _Request(msgspec.Struct):
     params: _Params
 
+
+STATELESS: Final = "2026"
+"""Where the protocol versions without sessions begin."""
 
 _requests = msgspec.json.Decoder(_Request)
 
@@ -72,7 +76,8 @@ class Tools:
         """Run the workflow; whatever goes wrong after it was found is a result with `is_error`."""
         arguments = await _arguments(context, params)
         try:
-            outcome = await self._calls.call(params.name, arguments, context.meta, caller_of(context))
+            via = Via("2026" if context.protocol_version >= STATELESS else "2025", "sdk")
+            outcome = await self._calls.call(params.name, arguments, context.meta, caller_of(context), via)
         except NexusError as error:
             raise refusal(error) from error
         return _result(outcome)

@@ -261,6 +261,6 @@ def test_a_finished_request_is_observed(server: HttpServer) -> None:
     shown = [(e.channel, e.method, e.route, e.status, e.request_id, e.client) for e in finished]
     assert shown == [
         ("http", "POST", "/workflows/{name}/execute", 200, "r1", "127.0.0.1"),
-        ("http", "GET", "unmatched", 404, "r2", "127.0.0.1"),
+        ("http", "GET", "other", 404, "r2", "127.0.0.1"),
     ]
     assert json.dumps([e.duration_s > 0 for e in finished]) == "[true, true]"

@@ -67,7 +67,7 @@ def test_a_head_that_could_mean_two_things_is_refused(server: HttpServer, head: 
         assert answer.headers["connection"] == "close"
         assert answer.headers["x-request-id"] == answer.json()["request_id"]
         assert client.is_closed()
-    assert server.events == [RequestRejected("http", "bad_request")]
+    assert [event for event in server.events if event.level != "debug"] == [RequestRejected("http", "bad_request")]
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_a_connection_that_says_nothing_is_closed(serve_http: Callable[..., Http
     server = serve_http(header_timeout_s=0.05)
     with server.connect() as client:
         assert client.is_closed()
-    assert server.events == []
+    assert [event for event in server.events if event.level != "debug"] == []
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 100", "Transfer-Encoding: chunked"])

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+import httpx
+import pytest
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from nexusd.telemetry.families import FAMILIES
+from tests.support.daemon import Daemon
+from tests.support.scrapes import Scraped, scrape
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+REGISTRY: Final = """\
+version: 1
+models:
+  Contact:
+    fields:
+      id: {type: str, primary_key: true}
+      email: {type: str, unique: true}
+workflows:
+  add_contact:
+    nodes:
+      create: {type: ContactCreateNode, params: {email: "{{email}}"}}
+  relay:
+    nodes:
+      inner: {type: WorkflowNode, workflow: add_contact, params: {email: "{{email}}"}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "registry.yaml").write_text(REGISTRY, "utf-8")
+    return tmp_path
+
+
+def monitored(folder: Path, database_url: str) -> Daemon:
+    return Daemon(folder, {"NEXUSD_MONITORING__ENABLED": "true", "DATABASE_URL": database_url})
+
+
+def call_tool(daemon: Daemon, name: str, arguments: dict[str, str]) -> None:
+    message = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": name, "arguments": arguments, "_meta": META},
+    }
+    headers = {
+        "accept": "application/json, text/event-stream",
+        "mcp-protocol-version": "2026-07-28",
+        "mcp-method": "tools/call",
+        "mcp-name": name,
+    }
+    httpx.post(daemon.mcp, json=message, headers=headers, timeout=10)
+
+
+META: Final = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+def count(metrics: Scraped, name: str, **labels: str) -> float:
+    """The sum over the series that have these labels."""
+    wanted = labels.items()
+    return sum(value for found, value in metrics.get(name, {}).items() if wanted <= dict(found).items())
+
+
+def test_counts_equal_what_was_sent(folder: Path, database_url: str) -> None:
+    with monitored(folder, database_url) as daemon:
+        before = scrape(daemon.http)
+        answers = Counter(daemon.execute("add_contact", {"email": f"{i % 4}@b.example"}).status_code for i in range(6))
+        daemon.execute("relay", {"email": "r@b.example"})
+        daemon.execute("no_such_workflow", {})
+        httpx.get(f"{daemon.http}/some/path", timeout=10)
+        httpx.request("PURGE", f"{daemon.http}/workflows", timeout=10)
+        httpx.request("PROPFIND", f"{daemon.http}/workflows", timeout=10)
+        call_tool(daemon, "add_contact", {"email": "m@b.example"})
+        call_tool(daemon, "made_up_by_a_client", {})
+        after = scrape(daemon.http)
+
+    assert answers == {200: 4, 409: 2}
+    assert count(before, "nexusd_workflow_executions_total") == 0
+    executions = "nexusd_workflow_executions_total"
+    assert count(after, executions, workflow="add_contact", channel="http", status="completed") == 4
+    assert count(after, executions, workflow="add_contact", channel="http", status="failed") == 2
+    assert count(after, executions, workflow="add_contact", channel="mcp", status="completed") == 1
+    assert count(after, executions) == 8
+    assert count(after, "nexusd_workflow_duration_seconds_count") == 8
+
+    nodes = "nexusd_node_duration_seconds_count"
+    create = {"workflow": "add_contact", "node": "create", "type": "ContactCreateNode"}
+    assert count(after, nodes, **create, status="completed") == 6
+    assert count(after, nodes, **create, status="failed") == 2
+    assert count(after, nodes, workflow="relay", node="inner", type="WorkflowNode", status="completed") == 1
+
+    requests = "http_server_request_duration_seconds_count"
+    route = "/workflows/{name}/execute"
+    assert count(after, requests, http_route=route, http_response_status_code="200") == 5
+    assert count(after, requests, http_route=route, http_response_status_code="409") == 2
+    assert count(after, requests, http_route=route, http_response_status_code="404") == 1
+    assert count(after, requests, http_route="other") == 1
+    assert count(after, requests, http_request_method="_OTHER", http_response_status_code="405") == 2
+    assert count(after, requests, http_route="/mcp") == 2
+
+    calls = "nexusd_mcp_tool_calls_total"
+    assert count(after, calls, tool="add_contact", era="2026", status="ok") == 1
+    assert count(after, calls, tool="other", era="2026", status="workflow_not_found") == 1
+    assert count(after, calls) == 2
+    assert count(after, "http_server_active_requests") == 1, "the scrape itself"
+    assert "made_up" not in str(after)
+    assert "no_such" not in str(after)
+
+
+def test_refused_connections_and_gauges_are_there(folder: Path, sqlite_url: str) -> None:
+    with monitored(folder, sqlite_url) as daemon:
+        host, port = daemon.http.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=5) as raw:
+            raw.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert b" 400 " in raw.makefile("rb").readline()
+            metrics = scrape(daemon.http)
+
+    assert count(metrics, "nexusd_requests_rejected_total", channel="http", reason="bad_request") == 1
+    assert count(metrics, "nexusd_channel_up") == 2
+    assert count(metrics, "nexusd_connections", channel="http") >= 1
+    assert count(metrics, "nexusd_db_pool_connections", state="idle") >= 1
+    assert count(metrics, "nexusd_migrations_pending") == 0
+    phases = [dict(labels)["phase"] for labels in metrics["nexusd_startup_duration_seconds"]]
+    assert phases == ["registry", "migrations", "http", "mcp", "ready"]
+    assert count(metrics, "nexusd_build_info", engine="inline") == 1
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("", "text/plain; version=0.0.4"),
+        ("text/plain;version=1.0.0;q=x", "text/plain; version=0.0.4"),
+        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2", "application/openmetrics-text"),
+    ],
+)
+def test_both_formats_can_be_parsed(folder: Path, sqlite_url: str, accept: str, content_type: str) -> None:
+    with monitored(folder, sqlite_url) as daemon:
+        daemon.execute("add_contact", {"email": "a@b.example"})
+        answer = httpx.get(f"{daemon.http}/metrics", headers={"accept": accept})
+
+    assert answer.headers["content-type"].startswith(content_type)
+    is_openmetrics = content_type == "application/openmetrics-text"
+    parse = openmetrics.text_string_to_metric_families if is_openmetrics else text_string_to_metric_families
+    found = {family.name for family in parse(answer.text)}
+    assert found == set(FAMILIES)
