@@ -122,7 +122,7 @@ def parse_document(document: Document, text: str) -> None:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint that names the closest known word, or lists them if they are few, or nothing."""
-    words = sorted(known)
+    words = sorted(str(word) for word in known)
     close = difflib.get_close_matches(name, words, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"

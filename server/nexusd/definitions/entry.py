@@ -82,6 +82,19 @@ class Entry:
         self.wrong(f"must be an integer of at least {minimum}")
         return None
 
+    def share(self) -> float | None:
+        """The value as a number from 0 to 1."""
+        if type(self.value) in (int, float) and 0 <= self.value <= 1:  # type: ignore[operator]
+            return float(self.value)  # type: ignore[arg-type]
+        self.wrong("must be a number from 0 to 1")
+        return None
+
+    def pause(self) -> float | None:
+        """The value as a number of seconds, none included."""
+        if type(self.value) in (int, float) and self.value == 0:
+            return 0.0
+        return self.number()
+
     def number(self, *, above: float = 0.0) -> float | None:
         """The value as a number above a bound."""
         if type(self.value) in (int, float) and self.value > above:  # type: ignore[operator]
@@ -97,5 +110,6 @@ class Entry:
         """The value as one of a closed set of words."""
         if isinstance(self.value, str) and self.value in known:
             return self.value
-        self.wrong(f"{what} must be one of {', '.join(known)}", did_you_mean(str(self.value), known))
+        hint = did_you_mean(str(self.value), known)
+        self.wrong(f"{what} must be one of {', '.join(known)}", "" if hint.startswith("known") else hint)
         return None

@@ -226,7 +226,7 @@ def _literal(field: Field, entry: Entry) -> object:
         value = str(value)
     faults = check_value(field, value, "")
     if faults:
-        entry.wrong(f"{faults[0].detail} (it is a {field.type})")
+        entry.wrong(f"{faults[0].detail} (its type is {field.type})")
         return None if entry.path[-1] in {"min", "max"} else MISSING
     wire = normalise(field, value)
     return read_json(bytes(wire)) if field.type is FieldType.JSON and wire is not None else wire  # type: ignore[call-overload]

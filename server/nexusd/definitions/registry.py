@@ -26,12 +26,21 @@ class SourceMap:
 
     def problem(self, path: RegistryPath, message: str, hint: str = "") -> Problem:
         """A problem at `path`, or at the nearest enclosing place that is known."""
-        for end in range(len(path), -1, -1):
-            place = self.places.get(path[:end])
-            if place is not None:
-                return place.problem(message, hint)
+        place = self._nearest(path)
+        if place is not None:
+            return place.problem(message, hint)
         where = ".".join(str(step) for step in path)
         return Problem(f"{where}: {message}" if where else message, hint)
+
+    def where(self, path: RegistryPath) -> str:
+        """A place in words: `file:line:column`, or the path itself of what was built in Python."""
+        place = self._nearest(path)
+        if place is not None:
+            return f"{place.file}:{place.line}:{place.column}"
+        return ".".join(str(step) for step in path)
+
+    def _nearest(self, path: RegistryPath) -> Place | None:
+        return next((place for end in range(len(path), -1, -1) if (place := self.places.get(path[:end]))), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -235,7 +235,8 @@ class OrNull:
 
 def or_null(schema: dict[str, object]) -> dict[str, object]:
     """The schema, null allowed; `anyOf`, since some clients cannot read a list of types."""
-    return {"anyOf": [schema, {"type": "null"}]}
+    choices = schema["anyOf"] if schema.keys() == {"anyOf"} else [schema]
+    return {"anyOf": [*choices, {"type": "null"}] if isinstance(choices, list) else choices}
 
 
 def escape(name: str) -> str:

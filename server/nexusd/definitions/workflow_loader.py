@@ -95,7 +95,7 @@ def _read_inputs(entry: Entry) -> dict[str, DeclaredInput]:
 
 def _read_nodes(entry: Entry) -> tuple[Node, ...]:
     nodes = [node for name, option in entry.items("nodes") if (node := _read_node(name, entry, option)) is not None]
-    if isinstance(entry.value, dict) and not entry.value:
+    if entry.value is None or entry.value == {}:
         entry.wrong("a workflow needs at least one node")
     return tuple(nodes)
 
@@ -103,6 +103,9 @@ def _read_nodes(entry: Entry) -> tuple[Node, ...]:
 def _read_node(name: str, parent: Entry, entry: Entry) -> Node | None:
     if not _WORD.fullmatch(name):
         parent.wrong_key(name, f"{name!r} cannot be a node's id", "letters, digits and _, beginning with a letter")
+        return None
+    if name in ("fail", "continue"):
+        parent.wrong_key(name, f"{name!r} cannot be a node's id: it is a word of on_error")
         return None
     options = entry.options((*NODE_KEYS, *OPTION_KEYS), "a node")
     if "type" not in options:
@@ -126,16 +129,15 @@ def _read_node(name: str, parent: Entry, entry: Entry) -> Node | None:
 def _read_retry(entry: Entry) -> Retry:
     options = entry.options(("attempts", "backoff_s", "factor", "jitter"), "retry")
     plain = Retry()
-    jitter = plain.jitter
-    if "jitter" in options and options["jitter"].value not in (0, 0.0):
-        jitter = options["jitter"].number() or jitter
-    elif "jitter" in options:
-        jitter = 0.0
+    attempts = options["attempts"].integer(1) if "attempts" in options else None
+    backoff_s = options["backoff_s"].pause() if "backoff_s" in options else None
+    factor = options["factor"].number() if "factor" in options else None
+    jitter = options["jitter"].share() if "jitter" in options else None
     return Retry(
-        attempts=(options["attempts"].integer(1) if "attempts" in options else None) or plain.attempts,
-        backoff_s=(options["backoff_s"].number() if "backoff_s" in options else None) or plain.backoff_s,
-        factor=(options["factor"].number() if "factor" in options else None) or plain.factor,
-        jitter=jitter,
+        attempts=attempts or plain.attempts,
+        backoff_s=plain.backoff_s if backoff_s is None else backoff_s,
+        factor=factor or plain.factor,
+        jitter=plain.jitter if jitter is None else jitter,
     )
 
 

@@ -30,7 +30,7 @@ from nexusd.errors import (
     UnknownOutcome,
 )
 from nexusd.nodes.node import NodeContext
-from nexusd.planning.control import FAIL
+from nexusd.planning.control import FAIL, MAX_ITEMS
 from nexusd.planning.plan import Plan, PlannedNode, Scope, Strategy
 
 if TYPE_CHECKING:
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 
 GRACE_S: Final = 0.1
 """How much later than the database a run is cut off: the database then says itself what became of a statement."""
-
-MAX_ITEMS: Final = 10_000
-"""The longest list that a foreach takes."""
 
 _PASSED_ON: Final = (
     DeadlineExceeded,

@@ -46,6 +46,10 @@ _OPERATIONS: Final[Mapping[Name, tuple[Callable[[Resource], Operation], Effects]
 }
 
 
+_MEANT: Final = ("id", "where", "filter", "ids", "records")
+"""The params that say which records are meant."""
+
+
 class ModelNode:
     """A node type over one operation of one model."""
 
@@ -87,6 +91,7 @@ class ModelNode:
                 binder.problem((), f"param {name!r} is missing")
         self._bind_flat(binder, given)
         operation.rules(binder, params, given)
+        self._pin(binder.binding, params, given)
         return binder.binding
 
     def result(self, node: Node) -> Shape:
@@ -121,6 +126,20 @@ class ModelNode:
         for name in flat.properties:
             if name in flat.required and name not in beside:
                 binder.problem((), f"field {name!r} is required")
+
+    def _pin(self, binding: Binding, params: Mapping[str, object], given: frozenset[str]) -> None:
+        """Let the param that says which records are meant never go, unless another one may say it instead."""
+        chosen = [
+            name
+            for name in _MEANT
+            if name in given & self._operation.params.keys() and self._operation.params[name].purpose is Purpose.CHOICE
+        ]
+        if len(chosen) > 1 and params.get("all") is not True:
+            return
+        for name in chosen:
+            slot = binding.slots.get((name,))
+            if slot is not None:
+                binding.slots[name,] = Slot(slot.shape)
 
     def _shape(self, name: str) -> Shape | None:
         param = self._operation.params.get(name)

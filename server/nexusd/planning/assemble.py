@@ -14,7 +14,7 @@ from nexusd.definitions.workflow import TransactionMode
 from nexusd.planning.control import FAIL, rescues
 from nexusd.planning.inputs import compile_decoder
 from nexusd.planning.plan import Plan, PlannedNode, Strategy
-from nexusd.planning.render import compile_params, compile_path, compile_value
+from nexusd.planning.render import compile_outputs, compile_params, compile_path, compile_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -63,7 +63,7 @@ class Surroundings:
 def assemble(workflow: Workflow, parts: Sequence[Part], around: Surroundings) -> Plan:
     """The plan; `parts` are in its order."""
     order = [part.node.id for part in parts]
-    callees = {name: around.callees[name] for name in _called(parts)}
+    callees = {name: around.callees[name] for name in called_by(parts)}
     transaction = _transaction(workflow, parts, callees)
     effects = [part.effects for part in parts]
     defaults = {
@@ -87,7 +87,7 @@ def assemble(workflow: Workflow, parts: Sequence[Part], around: Surroundings) ->
         read_only=not any(effect.writes for effect in effects),
         destructive=any(effect.destructive for effect in effects),
         idempotent=all(effect.idempotent for effect in effects),
-        render_outputs=None if mapping is None else compile_params(mapping, around.names, "the outputs"),
+        render_outputs=None if mapping is None else compile_outputs(mapping, around.names),
         access=access_to(workflow),
         callees=callees,
         hash=_hash(workflow, callees),
@@ -101,7 +101,8 @@ def asks_for_mode(workflow: Workflow, parts: Iterable[Part]) -> bool:
     return workflow.transaction is TransactionMode.AUTO and writes and any(effect.outside for effect in effects)
 
 
-def _called(parts: Iterable[Part]) -> list[str]:
+def called_by(parts: Iterable[Part]) -> list[str]:
+    """The workflows that nodes run."""
     names = [part.node.options["workflow"] for part in parts if "workflow" in part.type.keys]
     return [name for name in names if isinstance(name, str)]
 
@@ -137,7 +138,7 @@ def _planned(index: int, part: Part, order: list[str], workflow: Workflow, aroun
         effects=part.effects,
         render=_with_derived(compile_params(part.params, inside, where), part.control.derived()),
         connections={
-            edge.input: compile_path(edge.source, around.graph.steps(edge))
+            edge.input: compile_path(edge.source, around.graph.steps(edge), f"{edge.input} of {where}")
             for edge in workflow.connections
             if edge.target == node.id
         },

@@ -2,50 +2,85 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from nexusd.definitions.shape import ANYTHING, ListOf, OrNull, Record
-from nexusd.definitions.template import Template, TemplateSyntaxError, parse_template, path_text
 from nexusd.documents import did_you_mean
 from nexusd.nodes.node import Slot
-from nexusd.planning.assemble import MODE_NEEDED, Part, Surroundings, asks_for_mode, assemble
+from nexusd.planning.assemble import MODE_NEEDED, Part, Surroundings, asks_for_mode, assemble, called_by
 from nexusd.planning.conditions import ConditionCompiler
-from nexusd.planning.control import absentable, check_foreach, check_handlers, read_control
+from nexusd.planning.control import (
+    MAX_ITEMS,
+    absentable,
+    check_foreach,
+    check_handlers,
+    check_takeovers,
+    read_control,
+)
 from nexusd.planning.graph import Graph
 from nexusd.planning.inputs import InputTable, Use
-from nexusd.planning.intersection import assignable
-from nexusd.planning.names import Names, Resolved, Root, UnresolvedName
+from nexusd.planning.intersection import assignable, intersect
+from nexusd.planning.names import Names, Root
 from nexusd.planning.order import CycleError, topological_order
+from nexusd.planning.outputs import Outputs
+from nexusd.planning.trees import along, parse_tree, templates
+from nexusd.planning.values import (
+    INSIDE_TEXT,
+    UnfitValue,
+    around,
+    check_defaults,
+    in_words,
+    inside_text,
+    taken_by_filters,
+)
+from nexusd.planning.visible import Visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
-    from nexusd.definitions.condition import Reference
     from nexusd.definitions.registry import RegistryPath
     from nexusd.definitions.shape import Shape
-    from nexusd.definitions.template import Expression
+    from nexusd.definitions.template import Expression, Template
     from nexusd.definitions.workflow import Node, Workflow
-    from nexusd.nodes.node import NodeType, ParamPath
+    from nexusd.nodes.node import Binding, NodeType
     from nexusd.planning.control import Report
+    from nexusd.planning.names import Resolved
     from nexusd.planning.plan import Plan
 
 
 def compile_workflow(
-    workflow: Workflow, node_types: Mapping[str, NodeType], callees: Mapping[str, Plan], report: Report
+    workflow: Workflow,
+    node_types: Mapping[str, NodeType],
+    callees: Mapping[str, Plan],
+    report: Report,
+    locate: Callable[[RegistryPath], str],
 ) -> Plan | None:
-    """The plan of one workflow, or None if there are problems; `callees` are plans of the workflows it may run."""
-    return _Compiler(workflow, node_types, callees, report).compile()
+    """The plan of one workflow, or None if there are problems.
+
+    Args:
+        workflow: as declared.
+        node_types: by name.
+        callees: plans of the workflows that it may run.
+        report: is told of problems; their paths begin in the workflow.
+        locate: a place in words, for problems that have two.
+    """
+    return _Compiler(workflow, node_types, callees, report, locate).compile()
 
 
 class _Compiler:
     """Compiles one workflow."""
 
     def __init__(
-        self, workflow: Workflow, node_types: Mapping[str, NodeType], callees: Mapping[str, Plan], report: Report
+        self,
+        workflow: Workflow,
+        node_types: Mapping[str, NodeType],
+        callees: Mapping[str, Plan],
+        report: Report,
+        locate: Callable[[RegistryPath], str],
     ) -> None:
         self._report = report
+        self._locate = locate
         self._sound = True
         self._workflow = workflow
         self._types = node_types
@@ -53,26 +88,45 @@ class _Compiler:
         self._names = Names(frozenset(node.id for node in workflow.nodes), frozenset(workflow.inputs))
         self._graph = Graph(workflow)
         self._parts: dict[str, Part] = {}
-        self._inputs = InputTable()
+        self._inputs = InputTable(workflow.inputs, self._problem, locate)
+        self._visible = Visible(workflow, self._names, self._graph, self._parts, self._problem)
 
     def compile(self) -> Plan | None:
         """The plan, or None if there are problems."""
-        for node in self._workflow.nodes:
+        workflow = self._workflow
+        for node in workflow.nodes:
             self._take(node)
         self._check_connections()
         for part in self._parts.values():
             self._bind(part)
-        check_handlers(self._workflow, self._graph.needs, self._problem)
-        for node in self._workflow.nodes:
-            self._graph.add(node.id, node.on_error)
-        outputs = self._outputs()
-        inputs = self._infer()
+        for name, handler in check_handlers(workflow, self._graph.needs, self._problem):
+            self._graph.add(name, handler)
+        check_takeovers(workflow, self._graph.needs, self._gatherers, self._problem)
+        mapping = None
+        if workflow.outputs is not None:
+            mapping = Outputs(workflow.outputs, self._names, self._visible, self._problem)
+            mapping.note_inputs(self._inputs)
+        inputs = self._inputs.infer()
         for part in self._parts.values():
-            compiler = ConditionCompiler(self._names, partial(self._shape_of, inputs), f"node {part.node.id}")
+            compiler = ConditionCompiler(self._names, partial(self._shape_of, inputs, part), f"node {part.node.id}")
             if self._sound:
                 part.control.compile(compiler, ("nodes", part.node.id), self._problem)
-        if not self._sound:
+        order = self._order()
+        # A callee without a plan has problems of its own, which are told.
+        if order is None or not self._sound or not self._callees.keys() >= set(called_by(self._parts.values())):
             return None
+        results = self._results()
+        outputs = Record(results, frozenset(results)) if mapping is None else mapping.shape(results, inputs)
+        around_them = Surroundings(
+            self._names, self._graph, self._callees, inputs, outputs, None if mapping is None else mapping.mapping
+        )
+        return assemble(workflow, [self._parts[name] for name in order], around_them)
+
+    @property
+    def _gatherers(self) -> frozenset[str]:
+        return frozenset(name for name, part in self._parts.items() if part.control.sources)
+
+    def _order(self) -> list[str] | None:
         try:
             order = topological_order(self._graph.needs)
         except CycleError as error:
@@ -80,12 +134,7 @@ class _Compiler:
             return None
         if asks_for_mode(self._workflow, self._parts.values()):
             self._problem(("transaction",), *MODE_NEEDED)
-            return None
-        return assemble(
-            self._workflow,
-            [self._parts[name] for name in order],
-            Surroundings(self._names, self._graph, self._callees, inputs, *outputs),
-        )
+        return order
 
     def _problem(self, path: RegistryPath, message: str, hint: str = "") -> None:
         self._sound = False
@@ -94,7 +143,8 @@ class _Compiler:
     def _take(self, node: Node) -> None:
         path = ("nodes", node.id)
         node_type = self._types.get(node.type)
-        params = {name: self._parse(value, (*path, "params", name)) for name, value in node.params.items()}
+        parsed = parse_tree(node.params, (*path, "params"), self._problem)
+        params = parsed if isinstance(parsed, dict) else {}
         if node_type is None:
             self._problem((*path, "type"), f"there is no node type {node.type!r}", did_you_mean(node.type, self._types))
             return
@@ -105,194 +155,153 @@ class _Compiler:
         control = read_control(node, node_type.derived(node), self._problem)
         part = Part(node, node_type, node_type.effects(node), result, params, control)
         if node.foreach is not None:
-            part.foreach = self._parse(node.foreach, (*path, "foreach"))
+            part.foreach = parse_tree(node.foreach, (*path, "foreach"), self._problem)
             part.result = ListOf(result)
             check_foreach(node, part.foreach, self._problem)
         self._parts[node.id] = part
 
-    def _parse(self, value: object, path: RegistryPath) -> object:
-        """A params tree with its templates parsed."""
-        if isinstance(value, dict):
-            return {name: self._parse(item, (*path, name)) for name, item in value.items()}
-        if isinstance(value, list):
-            return [self._parse(item, (*path, i)) for i, item in enumerate(value)]
-        if not isinstance(value, str):
-            return value
-        try:
-            return parse_template(value)
-        except TemplateSyntaxError as error:
-            self._problem(path, f"not a template: {error}")
-            return ""
-
     def _check_connections(self) -> None:
+        taken: set[tuple[str, str]] = set()
         for i, edge in enumerate(self._workflow.connections):
             path: RegistryPath = ("connections", i)
             for step, name in ((0, edge.source), (2, edge.target)):
                 if name not in self._names.nodes:
                     self._problem((*path, step), f"there is no node {name!r}", did_you_mean(name, self._names.nodes))
             source, target = self._parts.get(edge.source), self._parts.get(edge.target)
-            if source is not None and _along(source.result, self._graph.steps(edge)) is None:
+            if source is not None and along(source.result, self._graph.steps(edge)) is None:
                 hint = "`result` is the whole result; a field of it by its name"
                 self._problem((*path, 1), f"{edge.source} has no output {edge.output!r}", hint)
             if target is not None and edge.input in target.params:
                 self._problem((*path, 3), f"the param {edge.input!r} of {edge.target} is given already")
+            if edge.input != "input" and (edge.target, edge.input) in taken:
+                self._problem((*path, 3), f"another connection gives the param {edge.input!r} of {edge.target} already")
+            taken.add((edge.target, edge.input))
 
     def _bind(self, part: Part) -> None:
         node = part.node
         binding = part.type.bind(node, part.params, self._graph.connected_params(node.id))
         for found in binding.problems:
             self._problem(("nodes", node.id, *found.path), found.message, found.hint)
-        for param_path, template in _templates(part.params):
-            path: RegistryPath = ("nodes", node.id, "params", *param_path)
-            slot = binding.slots.get(param_path)
-            for resolved, defaulted in self._resolve(_expressions(template), path, node.id):
-                self._use(resolved, Use(slot, path, defaulted), template, part, param_path)
-        self._bind_control(part)
+        items: list[tuple[RegistryPath, Shape]] = []
+        for place, template in templates(part.params):
+            path: RegistryPath = ("nodes", node.id, "params", *place)
+            slot = binding.slots.get(place)
+            for expression in template.expressions:
+                for resolved in self._visible.resolve(expression, path, node.id):
+                    self._check(expression, resolved, template, slot, path)
+                    self._use(
+                        part, resolved, Use(_slot(template, expression, resolved, slot), path, expression.has_default)
+                    )
+                    if resolved.root is Root.ITEM and not expression.has_default:
+                        through = _slot(template, expression, resolved, slot)
+                        items.append((path, ANYTHING if through is None else through.shape))
+                    if resolved.root is Root.INPUT and template.is_whole and not resolved.steps:
+                        part.pointers["".join(f"/{step}" for step in place)] = f"/inputs/{resolved.name}"
+        self._check_delivered(part, binding)
+        self._bind_control(part, self._common(items))
 
-    def _bind_control(self, part: Part) -> None:
-        """Note what the control keys read."""
+    def _check(
+        self, expression: Expression, resolved: Resolved, template: Template, slot: Slot | None, path: RegistryPath
+    ) -> None:
+        """Whether what an expression gives can stand where it stands."""
+        node_id = str(path[1])
+        given = self._visible.given(expression, resolved, path, node_id, is_whole=template.is_whole)
+        takes = INSIDE_TEXT if not template.is_whole else None if slot is None else slot.shape
+        if takes is None:
+            return
+        if template.is_whole and not assignable(given, takes):
+            self._problem(path, f"{expression.text} is {in_words(given)}; here must stand {in_words(takes)}")
+        try:
+            check_defaults(expression.filters, lambda value: takes.check(value, ""))
+        except UnfitValue as error:
+            self._problem(path, str(error))
+
+    def _use(self, part: Part, resolved: Resolved, use: Use) -> None:
+        if resolved.root is Root.NODE:
+            self._graph.add(resolved.name, part.node.id)
+        elif resolved.root is Root.INPUT:
+            self._inputs.add(resolved.name, use)
+
+    def _check_delivered(self, part: Part, binding: Binding) -> None:
+        """Whether connections deliver what the params that they fill take."""
+        for i, edge in enumerate(self._workflow.connections):
+            slot = binding.slots.get((edge.input,))
+            source = self._parts.get(edge.source)
+            if edge.target != part.node.id or edge.input == "input" or slot is None or source is None:
+                continue
+            given = along(source.result, self._graph.steps(edge))
+            if given is not None and not assignable(given, slot.shape):
+                what = f"{edge.source} delivers {in_words(given)}"
+                self._problem(
+                    ("connections", i, 1), f"{what}; {edge.input} of {edge.target} takes {in_words(slot.shape)}"
+                )
+
+    def _common(self, items: list[tuple[RegistryPath, Shape]]) -> Shape:
+        """What an item must be that stands in all these places."""
+        item: Shape = ANYTHING
+        for path, shape in items:
+            narrower = intersect(item, shape)
+            if narrower is None:
+                other = next((place for place, each in items if intersect(each, shape) is None), path)
+                self._problem(path, f"no item is {in_words(shape)} here and fits {self._locate(other)} too")
+            else:
+                item = narrower
+        return item
+
+    def _bind_control(self, part: Part, item: Shape) -> None:
+        """Note what the control keys read; `item` is what the items of a foreach must be."""
         node = part.node
         for below, pairs in part.control.uses():
             path: RegistryPath = ("nodes", node.id, *below)
-            for resolved, defaulted in self._resolve(pairs, path, node.id):
-                self._note(resolved, Use(None, path, defaulted), node.id)
-        for param_path, template in _templates(part.foreach):
-            path = ("nodes", node.id, "foreach", *param_path)
-            plain = template is part.foreach and not template.expressions[0].filters
-            for resolved, defaulted in self._resolve(_expressions(template), path, node.id):
-                slot = Slot(ListOf(ANYTHING)) if plain and not resolved.steps else None
-                self._note(resolved, Use(slot, path, defaulted), node.id)
-                if plain and resolved.root is Root.NODE:
-                    self._check_assignable(resolved, Use(Slot(ListOf(ANYTHING)), path), template)
+            for pair in pairs:
+                for resolved in self._visible.resolve_all([pair], path, node.id):
+                    slot = None if pair[1] or not resolved.steps else Slot(around(ANYTHING, resolved.steps))
+                    self._use(part, resolved, Use(slot, path, pair[1]))
+        for place, template in templates(part.foreach):
+            path = ("nodes", node.id, "foreach", *place)
+            items = Slot(ListOf(item, MAX_ITEMS)) if template is part.foreach else None
+            for expression in template.expressions:
+                for resolved in self._visible.resolve(expression, path, node.id):
+                    self._check(expression, resolved, template, items, path)
+                    self._use(
+                        part, resolved, Use(_slot(template, expression, resolved, items), path, expression.has_default)
+                    )
         for first in part.control.sources.values():
             for i, name in enumerate(first.nodes):
                 if name not in self._names.nodes or name == node.id:
                     hint = did_you_mean(name, self._names.nodes - {node.id})
                     self._problem(("nodes", node.id, "from", i), f"there is no other node {name!r}", hint)
-                self._graph.add(name, node.id)
+                else:
+                    self._graph.add(name, node.id)
 
-    def _note(self, resolved: Resolved, use: Use, node_id: str) -> None:
-        if resolved.root is Root.NODE:
-            self._graph.add(resolved.name, node_id)
-        elif resolved.root is Root.INPUT:
-            self._inputs.add(resolved.name, use)
-
-    def _shape_of(self, inputs: Record, resolved: Resolved) -> Shape:
+    def _shape_of(self, inputs: Record, part: Part, resolved: Resolved) -> Shape:
         """What is known of what a path of a condition leads to."""
-        shape: Shape | None = ANYTHING
         if resolved.root is Root.INPUT:
             shape = inputs.at(resolved.name)
-        elif resolved.root is Root.NODE:
-            shape = self._parts[resolved.name].result
-        return (None if shape is None else _along(shape, resolved.steps)) or ANYTHING
+            return (None if shape is None else along(shape, resolved.steps)) or ANYTHING
+        return self._visible.shape(resolved, part.node.id) or ANYTHING
 
-    def _resolve(
-        self, pairs: Iterable[tuple[Expression | Reference, bool]], path: RegistryPath, node_id: str | None
-    ) -> Iterator[tuple[Resolved, bool]]:
-        names = self._names
-        if node_id is not None and self._parts[node_id].foreach is not None and path[2] == "params":
-            names = replace(names, has_item=True)
-        for expression, defaulted in pairs:
-            try:
-                resolved = names.resolve(expression)
-            except UnresolvedName as error:
-                self._problem(path, str(error))
-                continue
-            if resolved.root is Root.NODE:
-                if resolved.name == node_id:
-                    self._problem(path, f"the node {node_id} cannot use its own result")
-                    continue
-                part = self._parts.get(resolved.name)
-                if part is not None and _along(part.result, resolved.steps) is None and not defaulted:
-                    self._problem(path, f"the result of {resolved.name} has no {path_text(resolved.steps)}")
-                    continue
-                if node_id is not None and part is not None and part.node.on_error == node_id:
-                    message = f"{node_id} runs when {resolved.name} failed, and then {resolved.name} has no result"
-                    self._problem(path, message, "input.code and input.detail tell what went wrong")
-                    continue
-            yield resolved, defaulted
-
-    def _use(self, resolved: Resolved, use: Use, template: Template, part: Part, param_path: ParamPath) -> None:
-        if resolved.root is Root.NODE:
-            self._graph.add(resolved.name, part.node.id)
-            self._check_assignable(resolved, use, template)
-        if resolved.root is not Root.INPUT:
-            return
-        alone = template.is_whole and not resolved.steps
-        plain = alone and all(call.name == "default" for call in template.expressions[0].filters)
-        slot = use.slot
-        if not plain:
-            # In a text, through a filter or below a step, the input is something else than what the place takes.
-            slot = None if slot is None or not use.defaulted else Slot(ANYTHING, optional=True)
-        self._inputs.add(resolved.name, Use(slot, use.path, use.defaulted))
-        if alone:
-            pointer = "".join(f"/{step}" for step in param_path)
-            part.pointers[pointer] = f"/inputs/{resolved.name}"
-
-    def _check_assignable(self, resolved: Resolved, use: Use, template: Template) -> None:
-        part = self._parts.get(resolved.name)
-        if part is None or use.slot is None or not template.is_whole or template.expressions[0].filters:
-            return
-        source = _along(part.result, resolved.steps)
-        if source is not None and not assignable(source, use.slot.shape):
-            self._problem(use.path, f"{template.expressions[0].text} is of another type than what stands here")
-
-    def _outputs(self) -> tuple[Record, Mapping[str, object] | None]:
-        declared = self._workflow.outputs
-        gatherers = frozenset(name for name, part in self._parts.items() if part.control.sources)
-        absent = absentable(self._workflow, self._graph.needs, gatherers)
-        results = {name: OrNull(part.result) if name in absent else part.result for name, part in self._parts.items()}
-        if declared is None:
-            return Record(results, frozenset(results)), None
-        parsed: dict[str, object] = {}
-        shapes: dict[str, Shape] = {}
-        for name, value in declared.items():
-            parsed[name] = self._parse(value, ("outputs", name))
-            shapes[name] = ANYTHING
-            for param_path, template in _templates({name: parsed[name]}):
-                path: RegistryPath = ("outputs", *param_path)
-                for resolved, defaulted in self._resolve(_expressions(template), path, None):
-                    if resolved.root is Root.INPUT:
-                        self._inputs.add(resolved.name, Use(None, path, defaulted))
-                    if template is parsed[name] and template.is_whole and resolved.root is Root.NODE:
-                        result = results.get(resolved.name)
-                        along = None if result is None else _along(result, resolved.steps)
-                        if along is not None and not template.expressions[0].filters:
-                            shapes[name] = along
-        return Record(shapes, frozenset(shapes)), parsed
-
-    def _infer(self) -> Record:
-        inputs, problems = self._inputs.infer(self._workflow.inputs)
-        for path, message in problems:
-            self._problem(path, message)
-        for name in self._workflow.inputs:
-            if name not in self._inputs.uses:
-                self._problem(("inputs", name), f"no template uses the input {name!r}")
-        return inputs
+    def _results(self) -> dict[str, Shape]:
+        absent = absentable(self._workflow, self._graph.needs, self._gatherers)
+        return {name: OrNull(part.result) if name in absent else part.result for name, part in self._parts.items()}
 
 
-def _expressions(template: Template) -> Iterator[tuple[Expression, bool]]:
-    """The paths of a template, and whether each may lead nowhere."""
-    return ((expression, expression.has_default) for expression in template.expressions)
-
-
-def _templates(tree: object, path: ParamPath = ()) -> Iterator[tuple[ParamPath, Template]]:
-    """Every template of a params tree with its place."""
-    if isinstance(tree, Template):
-        yield path, tree
-    elif isinstance(tree, dict):
-        for name, item in tree.items():
-            yield from _templates(item, (*path, name))
-    elif isinstance(tree, list):
-        for i, item in enumerate(tree):
-            yield from _templates(item, (*path, i))
-
-
-def _along(shape: Shape, steps: tuple[str | int, ...]) -> Shape | None:
-    """What a path leads to; None when it surely leads nowhere."""
-    current: Shape | None = shape
-    for step in steps:
-        if current is None:
-            return None
-        current = current.at(step)
-    return current
+def _slot(template: Template, expression: Expression, resolved: Resolved, slot: Slot | None) -> Slot | None:
+    """What an input or item must be that an expression reads, where a slot takes the template."""
+    defaulted = expression.has_default
+    if not template.is_whole:
+        shape = inside_text(expression.filters)
+    elif any(call.name != "default" for call in expression.filters):
+        shape = taken_by_filters(expression.filters)
+    elif not resolved.steps:
+        if slot is None or not defaulted:
+            return slot
+        return Slot(slot.shape if isinstance(slot.shape, OrNull) else OrNull(slot.shape), optional=True)
+    else:
+        shape = None if slot is None else slot.shape
+    if defaulted:
+        # A path that may lead nowhere asks nothing of what it begins with.
+        return Slot(ANYTHING if shape is None or resolved.steps else shape, optional=True)
+    if shape is None and not resolved.steps:
+        return None
+    return Slot(around(ANYTHING if shape is None else shape, resolved.steps))

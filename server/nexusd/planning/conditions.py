@@ -27,8 +27,8 @@ from nexusd.definitions.shape import OrNull, Scalar
 from nexusd.definitions.template import UNDEFINED
 from nexusd.definitions.wire import read_json
 from nexusd.errors import InvalidInput
-from nexusd.planning.intersection import kind_of
 from nexusd.planning.render import path_getter
+from nexusd.planning.values import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -170,6 +170,7 @@ class ConditionCompiler:
     def _comparison(self, condition: Comparison) -> Getter:
         sign = condition.operator
         fault = _fault(sign, self._kind(condition.left), self._kind(condition.right))
+        fault = fault or self._never(condition.left, condition.right) or self._never(condition.right, condition.left)
         if fault:
             raise ConditionTypeError(fault)
         left, right = self._value(condition.left), self._value(condition.right)
@@ -182,6 +183,17 @@ class ConditionCompiler:
             return _compared(sign, first, second)
 
         return compare
+
+    def _never(self, path: Condition, literals: Condition) -> str:
+        """Why a path to one of a few words never is one of the literals; empty where nothing is wrong."""
+        if not isinstance(path, Reference):
+            return ""
+        words = _words_of(self._shape_of(self._names.resolve(path)))
+        items = literals.items if isinstance(literals, Items) else (literals,)
+        for item in items if words else ():
+            if isinstance(item, Literal) and isinstance(item.value, str) and item.value not in words:
+                return f"{path.text} is never {item.value!r}; it is {' or '.join(words)}"
+        return ""
 
     def _refused(self, message: str) -> InvalidInput:
         return InvalidInput(f"the condition of {self._where}: {message}")
@@ -229,6 +241,13 @@ def _equal(first: object, second: object) -> bool:
 def _exact(value: object) -> object:
     # A float counts as the decimal it is written as: 0.1 equals the literal 0.1.
     return Decimal(repr(value)) if isinstance(value, float) else value
+
+
+def _words_of(shape: Shape) -> tuple[str, ...]:
+    """The words that an enum has; none for other shapes."""
+    while isinstance(shape, OrNull):
+        shape = shape.shape
+    return shape.field.values if isinstance(shape, Scalar) and shape.field.type is FieldType.ENUM else ()
 
 
 def _is_number(shape: Shape) -> bool:

@@ -25,6 +25,9 @@ Report: TypeAlias = "Callable[[RegistryPath, str, str], None]"
 FAIL: Final = "fail"
 CONTINUE: Final = "continue"
 
+MAX_ITEMS: Final = 10_000
+"""The longest list that a foreach takes."""
+
 
 @dataclass(slots=True)
 class Control:
@@ -95,10 +98,14 @@ def check_foreach(node: Node, parsed: object, report: Report) -> None:
     whole = isinstance(parsed, Template) and parsed.is_whole
     if not whole and not isinstance(parsed, list):
         report(("nodes", node.id, "foreach"), "foreach takes a list, or a template that gives one", "")
+    elif isinstance(parsed, list) and len(parsed) > MAX_ITEMS:
+        report(("nodes", node.id, "foreach"), f"foreach takes at most {MAX_ITEMS} items", "")
 
 
-def check_handlers(workflow: Workflow, needs: Mapping[str, frozenset[str]], report: Report) -> None:
-    """What `on_error` and `from` name must be there; a node that takes over must not be needed before the failure."""
+def check_handlers(
+    workflow: Workflow, needs: Mapping[str, frozenset[str]], report: Report
+) -> Iterator[tuple[str, str]]:
+    """Nodes with what takes over when they fail, which must be there and not be needed before the failure."""
     ids = [node.id for node in workflow.nodes]
     for node in workflow.nodes:
         target = node.on_error
@@ -106,22 +113,37 @@ def check_handlers(workflow: Workflow, needs: Mapping[str, frozenset[str]], repo
         if target in {FAIL, CONTINUE}:
             continue
         if target not in ids:
-            report(
-                path, f"on_error is fail, continue or a node; there is no node {target!r}", did_you_mean(target, ids)
-            )
+            message = f"on_error is fail, continue or a node; there is no node {target!r}"
+            report(path, message, did_you_mean(target, ids))
         elif target == node.id or target in _before(node.id, needs):
             report(path, f"{target} does not come after {node.id}", "")
+        else:
+            yield node.id, target
 
 
-def _before(name: str, needs: Mapping[str, frozenset[str]]) -> set[str]:
-    """Everything a node waits for, however indirectly."""
+def check_takeovers(
+    workflow: Workflow, needs: Mapping[str, frozenset[str]], gatherers: frozenset[str], report: Report
+) -> None:
+    """A node that takes over must not wait for what a failure leaves without a result: it would never run."""
+    for node in workflow.nodes:
+        target = node.on_error
+        if target in gatherers or target not in needs:
+            continue
+        for needed in sorted(needs[target] - rescues(workflow, target)):
+            if needed not in gatherers and node.id in _before(needed, needs, gatherers):
+                message = f"{target} waits for {needed}, which has no result when {node.id} failed"
+                report(("nodes", node.id, "on_error"), message, "it would never run")
+
+
+def _before(name: str, needs: Mapping[str, frozenset[str]], gatherers: frozenset[str] = frozenset()) -> set[str]:
+    """Everything a node waits for, however indirectly; not through `gatherers`, which run without some of it."""
     found: set[str] = set()
     left = list(needs[name])
     while left:
         each = left.pop()
         if each not in found:
             found.add(each)
-            left += needs[each]
+            left += () if each in gatherers else needs[each]
     return found
 
 

@@ -45,7 +45,7 @@ class Graph:
             parsed = parse_template(f"{{{{{edge.output}}}}}")
         except TemplateSyntaxError:
             return (edge.output,)
-        if isinstance(parsed, str):
+        if isinstance(parsed, str) or parsed.expressions[0].filters or len(parsed.expressions) > 1:
             return (edge.output,)
         path = parsed.expressions[0].path
         return path[1:] if path[0] == WHOLE else path

@@ -11,15 +11,20 @@ from nexusd.definitions.wire import read_json
 from nexusd.documents import did_you_mean
 from nexusd.errors import Fault, InvalidInput, MalformedBody
 from nexusd.planning.intersection import intersect
+from nexusd.planning.values import in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from nexusd.definitions.registry import RegistryPath
     from nexusd.definitions.shape import Shape
     from nexusd.definitions.workflow import DeclaredInput
     from nexusd.nodes.node import Slot
+    from nexusd.planning.control import Report
     from nexusd.planning.plan import InputDecoder
+
+RESERVED: Final = frozenset({"now", "uuid", "input", "inputs", "item", "nodes"})
+"""Names that templates begin with and that mean no input, unless `inputs.` stands before them."""
 
 MAX_DETAIL_NAMES: Final = 64
 """Characters of an unknown input's name that an error repeats."""
@@ -42,55 +47,71 @@ class Use:
 
 @dataclass(slots=True)
 class InputTable:
-    """Collects uses, then says what each input is."""
+    """Collects uses, then says what each input is.
 
+    Args:
+        declared: the inputs that the workflow declares.
+        report: is told of problems.
+        locate: a place in words, for problems that have two.
+    """
+
+    declared: Mapping[str, DeclaredInput]
+    report: Report
+    locate: Callable[[RegistryPath], str]
     uses: dict[str, list[Use]] = field(default_factory=dict)
 
     def add(self, name: str, use: Use) -> None:
         """Note a use."""
         self.uses.setdefault(name, []).append(use)
 
-    def infer(self, declared: Mapping[str, DeclaredInput]) -> tuple[Record, list[tuple[RegistryPath, str]]]:
-        """The inputs' shape, and what is wrong with their uses as (path, message)."""
-        problems: list[tuple[RegistryPath, str]] = []
+    def infer(self) -> Record:
+        """The inputs' shape."""
         properties: dict[str, Shape] = {}
         required: set[str] = set()
         # Declared inputs come first, in their order; the others follow as templates name them.
-        for name in dict.fromkeys((*declared, *self.uses)):
+        for name in dict.fromkeys((*self.declared, *self.uses)):
             uses = self.uses.get(name, [])
-            declaration = declared.get(name)
-            properties[name] = self._shape(name, uses, declaration, problems)
-            if self._required(name, uses, declaration, problems):
+            declaration = self.declared.get(name)
+            properties[name] = self._shape(name, uses, declaration)
+            if self._required(name, uses, declaration):
                 required.add(name)
-        return Record(properties, frozenset(required)), problems
+            if not uses:
+                self._unused(name)
+        return Record(properties, frozenset(required))
 
-    def _shape(
-        self,
-        name: str,
-        uses: list[Use],
-        declaration: DeclaredInput | None,
-        problems: list[tuple[RegistryPath, str]],
-    ) -> Shape:
+    def _unused(self, name: str) -> None:
+        hint = f"{{{{ {name} }}}} means something else; the input is {{{{ inputs.{name} }}}}"
+        self.report(("inputs", name), f"no template uses the input {name!r}", hint if name in RESERVED else "")
+
+    def _shape(self, name: str, uses: list[Use], declaration: DeclaredInput | None) -> Shape:
         shape: Shape = ANYTHING
+        seen: list[tuple[RegistryPath, Shape]] = []
         if declaration is not None and declaration.field.type is not FieldType.JSON:
             shape = Scalar(declaration.field)
+            seen.append((("inputs", name), shape))
         for use in uses:
             if use.slot is None:
                 continue
             narrower = intersect(shape, use.slot.shape)
             if narrower is None:
-                problems.append((use.path, f"nothing can be what the input {name!r} must be here and elsewhere"))
+                self._conflict(name, use.path, use.slot.shape, seen)
             else:
                 shape = narrower
+                seen.append((use.path, use.slot.shape))
+        if declaration is not None and declaration.field.has_default:
+            faults = shape.check(declaration.field.default, "")
+            if faults:
+                message = f"the default does not fit where the input is used: {faults[0].detail}"
+                self.report(("inputs", name, "default"), message, "")
         return shape
 
-    def _required(
-        self,
-        name: str,
-        uses: list[Use],
-        declaration: DeclaredInput | None,
-        problems: list[tuple[RegistryPath, str]],
-    ) -> bool:
+    def _conflict(self, name: str, path: RegistryPath, shape: Shape, seen: list[tuple[RegistryPath, Shape]]) -> None:
+        """Tell both places that no value suits."""
+        other, theirs = next((each for each in seen if intersect(each[1], shape) is None), seen[-1])
+        message = f"the input {name!r} must be {in_words(shape)} here, and {in_words(theirs)} at {self.locate(other)}"
+        self.report(path, message, "no value is both")
+
+    def _required(self, name: str, uses: list[Use], declaration: DeclaredInput | None) -> bool:
         declared = None if declaration is None else declaration.required
         if declaration is not None and declared is None and declaration.field.has_default:
             declared = False
@@ -100,7 +121,9 @@ class InputTable:
         if declared is None:
             return bool(needed) or (declaration is not None and not uses)
         message = f"the input {name!r} is declared required: false, but is needed here"
-        problems += [(use.path, message) for use in needed if use.slot is None or not use.slot.droppable]
+        for use in needed:
+            if use.slot is None or not use.slot.droppable:
+                self.report(use.path, message, "")
         return False
 
 

@@ -29,11 +29,13 @@ class Resolved:
     Attributes:
         name: of the input or node; empty for the other roots.
         steps: what follows.
+        is_explicit: it was written with `inputs.` or `nodes.`.
     """
 
     root: Root
     name: str
     steps: tuple[str | int, ...]
+    is_explicit: bool = False
 
 
 class UnresolvedName(ValueError):
@@ -84,8 +86,8 @@ class Names:
             message = f"{expression.text}: a name must follow {root}"
             raise UnresolvedName(message)
         if root == "inputs":
-            return Resolved(Root.INPUT, rest[0], tuple(rest[1:]))
+            return Resolved(Root.INPUT, rest[0], tuple(rest[1:]), is_explicit=True)
         if rest[0] not in self.nodes:
             message = f"there is no node {rest[0]!r}"
             raise UnresolvedName(message)
-        return Resolved(Root.NODE, rest[0], tuple(rest[1:]))
+        return Resolved(Root.NODE, rest[0], tuple(rest[1:]), is_explicit=True)

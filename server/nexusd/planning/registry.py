@@ -32,6 +32,7 @@ def compile_registry(registry: Registry, node_types: Mapping[str, NodeType]) -> 
         ConfigurationError: with every problem of every workflow.
     """
     compiler = _RegistryCompiler(registry, node_types)
+    compiler.check_type_names()
     for name in sorted(registry.workflows):
         compiler.visit(name, ())
     if compiler.problems:
@@ -48,6 +49,14 @@ class _RegistryCompiler:
         self._depths: dict[str, int] = {}
         caller = WorkflowNode(self._callees)
         self._types = {**node_types, caller.name: caller}
+
+    def check_type_names(self) -> None:
+        """Tell which models would have node types of one name: ContactBulk's Create, and Contact's BulkCreate."""
+        for name in self._registry.models:
+            if f"{name}Bulk" in self._registry.models:
+                message = f"the models {name} and {name}Bulk would both have a {name}BulkCreateNode"
+                place = ("models", f"{name}Bulk")
+                self.problems.append(self._registry.sources.problem(place, message, "rename one of them"))
 
     def visit(self, name: str, above: tuple[str, ...]) -> None:
         """Compile a workflow after those that it runs."""
@@ -75,7 +84,10 @@ class _RegistryCompiler:
         def report(path: RegistryPath, message: str, hint: str = "") -> None:
             self._report(name, path, message, hint)
 
-        plan = compile_workflow(workflow, self._types, self.plans, report)
+        def locate(path: RegistryPath) -> str:
+            return self._registry.sources.where(("workflows", name, *path))
+
+        plan = compile_workflow(workflow, self._types, self.plans, report, locate)
         self._callees[name] = _UNKNOWN if plan is None else _callee(plan)
         if plan is not None:
             self.plans[name] = plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from nexusd.definitions.template import FILTERS, UNDEFINED, Template, as_text, step_into
+from nexusd.definitions.template import FILTERS, UNDEFINED, Template, as_text, path_text, step_into
 from nexusd.errors import InvalidInput
 from nexusd.planning.names import Root
 
@@ -25,6 +25,16 @@ def compile_params(params: Mapping[str, object], names: Names, where: str) -> Re
 
     def render(scope: Scope) -> dict[str, object]:
         return {name: value for name, part in parts.items() if (value := part(scope)) is not UNDEFINED}
+
+    return render
+
+
+def compile_outputs(outputs: Mapping[str, object], names: Names) -> Render:
+    """A function that renders a mapping of outputs; each is always there, null where its input was left out."""
+    parts = {name: compile_value(value, names, f"output {name}") for name, value in outputs.items()}
+
+    def render(scope: Scope) -> dict[str, object]:
+        return {name: None if (value := part(scope)) is UNDEFINED else value for name, part in parts.items()}
 
     return render
 
@@ -124,11 +134,17 @@ def _follow(value: object, steps: tuple[str | int, ...]) -> object:
     return value
 
 
-def compile_path(node: str, steps: tuple[str | int, ...]) -> Getter:
-    """What a connection delivers: a node's result, or what a path leads to in it; None where it leads nowhere."""
+def compile_path(node: str, steps: tuple[str | int, ...], where: str) -> Getter:
+    """What a connection delivers: a node's result, or what a path leads to in it; `where` names it in errors."""
+    of_node = _of_node(node, steps)
+    if not steps:
+        return of_node
 
     def get(scope: Scope) -> object:
-        value = _follow(scope.nodes.get(node), steps)
-        return None if value is UNDEFINED else value
+        value = of_node(scope)
+        if value is UNDEFINED:
+            message = f"{path_text((node, *steps))}, which is connected to {where}, is undefined"
+            raise InvalidInput(message)
+        return value
 
     return get

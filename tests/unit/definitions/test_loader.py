@@ -113,7 +113,7 @@ workflows:
     assert found == [
         ("r.yaml", 6, 21, "a field's type must be one of " + ", ".join(FieldType), "did you mean 'str'?"),
         ("r.yaml", 6, 27, "unknown key 'uniqe' in a field", "did you mean 'unique'?"),
-        ("r.yaml", 7, 35, "must be an integer (it is a int)", ""),
+        ("r.yaml", 7, 35, "must be an integer (its type is int)", ""),
         ("r.yaml", 8, 5, "unknown key 'tabel' in a model", "did you mean 'table'?"),
         ("r.yaml", 11, 16, "the node c has no type", "such as `type: ContactCreateNode`"),
     ]

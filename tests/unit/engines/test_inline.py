@@ -101,6 +101,13 @@ async def test_results_flow_through_templates_and_connections() -> None:
     assert outputs == {"a": {"id": 7}, "b": {"x": 7}, "c": {"y": 7, "input": {"id": 7}}}
 
 
+async def test_a_connection_that_delivers_nothing_is_an_error_that_names_both_ends() -> None:
+    with pytest.raises(InvalidInput, match=r"a\.records\[0\]\.id, which is connected to x of node b, is undefined"):
+        await run(
+            {"a": gives({"records": []}), "b": echoes}, {}, connections=(Connection("a", "records[0].id", "b", "x"),)
+        )
+
+
 async def test_independent_nodes_run_at_the_same_time() -> None:
     barrier = asyncio.Barrier(2)
 

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nexusd.definitions.loader import load_registry
+from nexusd.embedding.references import PythonDefinitions
+from nexusd.errors import ConfigurationError
+from tests.support.plans import CREATE, compiled, plan, plans, problems
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "more", "problem"),
+    [
+        ("      a: {type: ContactCreatNode}\n", "", "14:17 there is no node type 'ContactCreatNode' (did you mean 'ContactCreateNode'?)"),
+        ("      a: {type: ContactCreateNode, params: {nme: x, name: x, email: y}}\n", "", "14:50 there is no param named 'nme' (did you mean 'name'?)"),
+        ("      a: {type: ContactCreateNode, params: {name: x, email: y, age: '8'}}\n", "", "14:69 must be an integer"),
+        ("      a: {type: ContactCreateNode, params: {name: '{{', email: y}}\n", "", "14:51 not a template: a template begins with a name, such as {{ email }}"),
+        ("      a: {type: ContactReadNode, params: {id: '{{a.id}}'}}\n", "", "14:47 the node a cannot use its own result"),
+        ("      a: {type: ContactReadNode, params: {id: '{{b.id}}'}}\n      b: {type: ContactReadNode, params: {id: '{{a.id}}'}}\n", "", "14:10 the nodes wait for each other: a -> b -> a"),
+        (CREATE + "      r: {type: ContactReadNode, params: {id: '{{create.idd}}'}}\n", "", "15:47 the result of create has no idd"),
+        (CREATE + "      r: {type: ContactListNode, params: {limit: '{{create.name}}'}}\n", "", "15:50 create.name is a str; here must stand an int of 0 to 1000"),
+        (CREATE, "    inputs: {phone: str}\n", "15:21 no template uses the input 'phone'"),
+        (CREATE, "    inputs: {email: {type: str, required: false}}\n", "14:75 the input 'email' is declared required: false, but is needed here"),
+        (CREATE, "    inputs: {name: int}\n", "14:56 the input 'name' must be a str here, and an int at r.yaml:15:20 (no value is both)"),
+        (CREATE, "    connections: [[create, result, serch, input]]\n", "15:36 there is no node 'serch' (known: create)"),
+        (CREATE + "      r: {type: ContactReadNode}\n", "    connections: [[create, idd, r, id]]\n", "16:28 create has no output 'idd' (`result` is the whole result; a field of it by its name)"),
+        (CREATE + "      r: {type: ContactReadNode, params: {id: x}}\n", "    connections: [[create, id, r, id]]\n", "16:35 the param 'id' of r is given already"),
+        (CREATE + "      name: {type: ContactCountNode}\n", "    inputs: {name: str}\n", "14:56 'name' is both an input and a node; write inputs.name or nodes.name"),
+        ("      a: {type: ContactCountNode, when: 'nme == 1 &&'}\n", "", "14:41 not a condition: a value is missing at the end"),
+        ("      a: {type: ContactCountNode, when: 'size(b)'}\n", "", "14:41 the condition gives number, not true or false"),
+        ("      a: {type: ContactCountNode, when: 'nodes.b.x == 1'}\n", "", "14:41 there is no node 'b'"),
+        ("      a: {type: ContactCountNode}\n      b: {type: ContactCountNode, when: 'a.total == 1'}\n", "", "15:41 the result of a has no total"),
+        ("      a: {type: ContactCountNode}\n      b: {type: ContactCountNode, when: 'a.count == true'}\n", "", "15:41 number and boolean are never equal"),
+        ("      a: {type: ContactCountNode, concurrency: 2}\n", "", "14:48 concurrency means something only beside foreach"),
+        ("      a: {type: ContactCountNode, foreach: 'a {{x}}'}\n", "", "14:44 foreach takes a list, or a template that gives one"),
+        ("      a: {type: ContactCountNode}\n      b: {type: ContactCountNode, foreach: '{{a.count}}'}\n", "", "15:44 a.count is an int of at least 0; here must stand a list"),
+        ("      a: {type: ContactCountNode, on_error: b}\n", "", "14:45 on_error is fail, continue or a node; there is no node 'b' (known: a)"),
+        ("      a: {type: ContactCountNode}\n      b: {type: ContactCountNode, when: 'a.count > 1', on_error: a}\n", "", "15:66 a does not come after b"),
+        ("      a: {type: ContactCountNode, on_error: b}\n      b: {type: TransformNode, params: {x: '{{a.count}}'}}\n", "", "15:44 b runs when a failed, and then a has no result (input.code and input.detail tell what went wrong)"),
+        ("      a: {type: SwitchNode}\n", "", "14:10 a SwitchNode needs cases, a mapping of names to conditions"),
+        ("      a: {type: SwitchNode, cases: {x: 'y ='}}\n", "", "14:40 not a condition: equality is written =="),
+        ("      a: {type: MergeNode, from: [b]}\n", "", "14:35 there is no other node 'b'"),
+        ("      a: {type: WorkflowNode, workflow: v}\n", "", "14:41 there is no workflow 'v'"),
+        ("      a: {type: WorkflowNode, workflow: w}\n", "", "14:41 w runs w: a workflow cannot run itself"),
+        ("      a: {type: ContactCountNode, call: 'm:f'}\n", "", "14:41 ContactCountNode has no key 'call'"),
+        ("      a: {type: ContactReadNode, params: {id: '{{ item.id }}'}}\n", "", "14:47 item means something only in a node with foreach"),
+        ("", "", "13:11 a workflow needs at least one node"),
+        ("      continue: {type: ContactCountNode}\n", "", "14:7 'continue' cannot be a node's id: it is a word of on_error"),
+        (CREATE + "      r: {type: ContactReadNode, params: {id: '{{crate.id}}'}}\n", "", "15:47 there is no node 'crate' (did you mean 'create'?) (an input that is an object is declared, or written inputs.crate)"),
+        (CREATE, "    outputs: {x: '{{crate.id}}', y: '{{create.idd}}'}\n", "15:37 the result of create has no idd"),
+        (CREATE, "    outputs: {x: '{{nodes.crate.id}}'}\n", "15:18 there is no node 'crate'"),
+        (CREATE, "    inputs: {now: str}\n", "15:19 no template uses the input 'now' ({{ now }} means something else; the input is {{ inputs.now }})"),
+        (CREATE, "    inputs: {name: {type: str, default: 7}}\n", "15:41 must be a string (its type is str)"),
+        ("      a: {type: ContactListNode, params: {limit: '{{n}}'}}\n", "    inputs: {n: {type: int, default: -1}}\n", "15:38 the default does not fit where the input is used: must be at least 0"),
+        ("      a: {type: ContactListNode, params: {limit: '{{n}}'}}\n", "    inputs: {n: {type: int, min: 2000}}\n", "14:50 the input 'n' must be an int of 0 to 1000 here, and an int of at least 2000 at r.yaml:15:17 (no value is both)"),
+        ("      a: {type: ContactListNode, params: {limit: '{{n | default(-1)}}'}}\n", "", "14:50 the default does not fit here: must be at least 0"),
+        ("      a: {type: ContactReadNode, params: {id: '{{n | length}}'}}\n", "", "14:47 n is a whole number; here must stand a str"),
+        ("      a: {type: TransformNode, params: {x: '{{n.m}}'}}\n", "    inputs: {n: str}\n", "14:44 the input 'n' must be an object here, and a str at r.yaml:15:17 (no value is both)"),
+        ("      a: {type: ContactListNode}\n      b: {type: TransformNode, params: {x: '{{a.records | lower}}'}}\n", "", "15:44 a.records: the filter lower takes no list"),
+        ("      a: {type: ContactListNode}\n      b: {type: TransformNode, params: {x: 'of {{a.records}}'}}\n", "", "15:44 a.records is a list, which cannot stand inside a text (use the filter json, or let the template stand alone)"),
+        ("      a: {type: TransformNode, params: {'{{x}}': 1}}\n", "", "14:50 a template stands in a value, never in a name"),
+        ("      a: {type: TransformNode, params: {x: '{{input.y}}'}}\n", "", "14:44 nothing is connected to the input of a (write inputs. before the name of an input)"),
+        ("      a: {type: ContactCountNode}\n      b: {type: TransformNode, params: {x: '{{input.y}}'}}\n", "    connections: [[a, result, b, input]]\n", "15:44 what is connected to input has no y"),
+        ("      a: {type: ContactCountNode, on_error: b}\n      b: {type: TransformNode, params: {x: '{{input.cod}}'}}\n", "", "15:44 what is connected to input has no cod"),
+        ("      a: {type: ContactCountNode}\n      b: {type: ContactReadNode}\n", "    connections: [[a, count, b, id]]\n", "16:23 a delivers an int of at least 0; id of b takes a str"),
+        ("      a: {type: ContactListNode}\n      b: {type: ContactCountNode}\n", "    connections: [[a, 'records | length', b, input]]\n", "16:23 a has no output 'records | length' (`result` is the whole result; a field of it by its name)"),
+        (CREATE + "      r: {type: ContactReadNode}\n", "    connections: [[create, id, r, id], [create, name, r, id]]\n", "16:58 another connection gives the param 'id' of r already"),
+        (CREATE + "      r: {type: ContactReadNode}\n", "    connections: [[create, id, r, idd]]\n", "15:10 there is no param named 'idd' (did you mean 'id'?)"),
+        ("      s: {type: SwitchNode, cases: {big: 'n > 1'}, default: small}\n      b: {type: ContactCountNode, when: \"s.case == 'bg'\"}\n", "", "15:41 s.case is never 'bg'; it is big or small"),
+        ("      a: {type: ContactCountNode, when: true}\n", "", "14:41 must be text"),
+        ("      a: {type: ContactCountNode, when: 'name'}\n" + CREATE, "", "14:41 the condition gives text, not true or false"),
+        ("      a: {type: TransformNode, foreach: '{{xs | default(1)}}'}\n", "", "14:41 the default does not fit here: must be a list"),
+        ("      a: {type: ContactListNode}\n      b: {type: ContactReadNode, foreach: '{{a.records}}', params: {id: '{{item.idd}}'}}\n", "", "15:73 an item has no idd"),
+        ("      b: {type: ContactReadNode, foreach: [{id: x}, {}], params: {id: '{{item.id}}'}}\n", "", "14:71 an item has no id"),
+        ("      b: {type: ContactCreateNode, foreach: '{{xs}}', params: {name: '{{item}}', email: x, age: '{{item}}'}}\n", "", "14:97 no item is an int here and fits r.yaml:14:70 too"),
+        ("      a: {type: ContactCountNode, on_error: h}\n      b: {type: TransformNode, params: {x: '{{a.count}}'}}\n      h: {type: TransformNode, params: {x: '{{b.x}}'}}\n", "", "14:45 h waits for b, which has no result when a failed (it would never run)"),
+        ("      a: {type: ContactCountNode, on_error: b}\n      b: {type: ContactCountNode, on_error: a}\n", "", "14:10 the nodes wait for each other: a -> b -> a"),
+        ("      a: {type: ContactCountNode, retry: {jitter: 2}}\n", "", "14:51 must be a number from 0 to 1"),
+        ("      a: {type: ContactReadNode, params: {id: '{{id}}'}}\n", "    inputs: {id: {type: str, required: false}}\n", "14:47 the input 'id' is declared required: false, but is needed here"),
+        ("      a: {type: ContactBulkDeleteNode, params: {filter: '{{f}}', all: true}}\n", "    inputs: {f: {type: json, required: false}}\n", "14:57 the input 'f' is declared required: false, but is needed here"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_found_at_load_with_its_place(nodes: str, more: str, problem: str) -> None:
+    assert problem in problems(nodes, more)
+
+
+def test_workflows_that_run_each_other_are_refused() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        plans(
+            "  a: {nodes: {x: {type: WorkflowNode, workflow: b}}}\n"
+            "  b: {nodes: {x: {type: WorkflowNode, workflow: c}}}\n"
+            "  c: {nodes: {x: {type: WorkflowNode, workflow: a}}}\n"
+        )
+    assert [(p.line, p.column, p.message) for p in caught.value.problems] == [
+        (14, 49, "a runs b runs c runs a: a workflow cannot run itself")
+    ]
+
+
+def test_two_models_cannot_have_node_types_of_one_name() -> None:
+    Path("r.yaml").write_text("version: 1\nmodels:\n  A: {fields: {id: str}}\n  ABulk: {fields: {id: str}}\n")
+    registry = load_registry("r.yaml", PythonDefinitions())
+    with pytest.raises(ConfigurationError, match=r"r\.yaml:4:10: the models A and ABulk would both have a ABulkCreate"):
+        compiled(registry)
+
+
+def test_problems_of_all_workflows_are_told_together() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        plans("  a: {nodes: {x: {type: Nope}}}\n  b: {nodes: {y: {type: Nope}}}\n")
+    assert [p.line for p in caught.value.problems] == [12, 13]
+
+
+def test_function_is_found_beside_the_registry_and_its_absence_is_told_with_its_place() -> None:
+    Path("scoring_beside.py").write_text("def score(name: str, bonus: int = 1) -> int:\n    return bonus\n")
+    found = plan("      s: {type: FunctionNode, call: 'scoring_beside:score', params: {name: '{{name}}'}}\n")
+
+    assert found.inputs.required == {"name"}
+    assert problems(
+        "      a: {type: FunctionNode, call: 'scoring_beside:nothing'}\n"
+        "      b: {type: FunctionNode, call: 'no_such_here:f'}\n"
+        "      c: {type: FunctionNode, params: {}}\n"
+        "      d: {type: FunctionNode, call: 'scoring_beside:score', params: {name: 1, bonsu: 2}}\n"
+    ) == [
+        "14:37 the module scoring_beside has no 'nothing'",
+        "15:37 the module no_such_here cannot be imported: ModuleNotFoundError: No module named 'no_such_here'",
+        "16:10 a FunctionNode needs call, such as `call: crm.scores:score`",
+        "17:76 must be a string",
+        "17:86 there is no param named 'bonsu' (did you mean 'bonus'?)",
+    ]
+
+
+def test_function_that_is_not_pure_cannot_stand_in_a_transaction_unasked() -> None:
+    Path("sending_beside.py").write_text("def send() -> None:\n    pass\n")
+    send = "      send: {type: FunctionNode, call: 'sending_beside:send'}\n"
+
+    (told,) = problems(CREATE + send)
+    assert told.startswith("13:5 the workflow writes to the database and calls what a rollback cannot undo (say")
+    assert plan(CREATE + send, "    transaction: all\n").transaction is True
+    assert plan(CREATE + send.replace("send'}", "send', pure: true}")).transaction is True
