@@ -7,6 +7,7 @@ SQLite loads no PostgreSQL, and HTTP answers before MCP is imported.
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from nexusd.settings import DatabaseSettings, ServerSettings, Settings
     from nexusd.supervisor.health import HealthBoard
     from nexusd.supervisor.services import Service
+    from nexusd.telemetry.logging import LogSink
     from nexusd.telemetry.monitoring import Monitoring
 
 
@@ -40,23 +42,29 @@ def is_sqlite(url: str) -> bool:
     return url.startswith("sqlite:")
 
 
-def log_sink(settings: ServerSettings) -> Observer:
+def log_sink(settings: ServerSettings) -> LogSink:
     """The log, and the end of what libraries write to it."""
     from nexusd.telemetry.logging import LogSink, capture_libraries
 
-    sink = LogSink(settings.log_format, settings.log_level)
+    is_terminal = sys.stderr.isatty()
+    if settings.log_format == "console" or (settings.log_format == "auto" and is_terminal):
+        from nexusd.telemetry.console import console_renderer
+
+        sink = LogSink(settings.log_level, render=console_renderer(colors=is_terminal))
+    else:
+        sink = LogSink(settings.log_level)
     capture_libraries(sink)
     return sink
 
 
-def monitoring(settings: Settings, version: str, started: float) -> Monitoring | None:
+def monitoring(settings: Settings, version: str, started: float, log: LogSink) -> Monitoring | None:
     """Metrics, where they are on; `started` is `time.perf_counter()` when the process began to start."""
     if not settings.monitoring.enabled:
         return None
     from nexusd.telemetry.metrics import Metrics
     from nexusd.telemetry.monitoring import Monitoring
 
-    return Monitoring(Metrics(version, settings.executions.engine, started))
+    return Monitoring(Metrics(version, settings.executions.engine, started), log)
 
 
 def node_types(registry: Registry, signer: CursorSigner, find: FindFunction) -> Mapping[str, NodeType]:

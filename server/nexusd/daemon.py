@@ -52,18 +52,18 @@ def serve(load: Callable[[], app.Loaded], take_stop: Callable[[Callable[[], None
 
 def _serve(loaded: app.Loaded, hangup: Hangup, take_stop: Callable[[Callable[[], None]], None] | None) -> int:
     settings = loaded.settings
-    monitoring = catalog.monitoring(settings, __version__, loaded.started)
-    log = catalog.log_sink(settings.server)
-    observe = log if monitoring is None else tell_all(log, monitoring.metrics)
-    observe(ServerStarted(__version__, os.getpid()))
-    observe(RegistryLoaded(len(loaded.registry.models), len(loaded.plans), loaded.duration_s))
-    with _bound(settings) as sockets:
-        executor = app.start_executor(loaded, observe)
-        # While its thread talks to the database, this one imports what will serve.
-        outcome = app.migrate(executor, lambda: catalog.preload(settings))
-        with asyncio.Runner(loop_factory=catalog.loop_factory()) as runner:
-            daemon = Daemon(loaded, outcome, sockets, observe, monitoring)
-            return runner.run(daemon.run(executor, hangup, take_stop))
+    with catalog.log_sink(settings.server) as log:
+        monitoring = catalog.monitoring(settings, __version__, loaded.started, log)
+        observe = log if monitoring is None else tell_all(log, monitoring.metrics)
+        observe(ServerStarted(__version__, os.getpid()))
+        observe(RegistryLoaded(len(loaded.registry.models), len(loaded.plans), loaded.duration_s))
+        with _bound(settings) as sockets:
+            executor = app.start_executor(loaded, observe)
+            # While its thread talks to the database, this one imports what will serve.
+            outcome = app.migrate(executor, lambda: catalog.preload(settings))
+            with asyncio.Runner(loop_factory=catalog.loop_factory()) as runner:
+                daemon = Daemon(loaded, outcome, sockets, observe, monitoring)
+                return runner.run(daemon.run(executor, hangup, take_stop))
 
 
 @contextlib.contextmanager

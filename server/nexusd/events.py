@@ -74,6 +74,15 @@ class ServerStopped(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ServerAborted(Event):
+    """A second signal has ended the server at once; what was running is cut."""
+
+    name: ClassVar[str] = "server.aborted"
+    level: ClassVar[str] = "warning"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelStarted(Event):
     """A channel answers at `address`."""
 
@@ -201,6 +210,7 @@ class ExecutionFinished(Event):
     execution_id: str
     request_id: str
     duration_s: float
+    principal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +225,7 @@ class ExecutionFailed(Event):
     duration_s: float
     code: str
     node: str | None
+    principal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +238,7 @@ class ExecutionCancelled(Event):
     execution_id: str
     request_id: str
     duration_s: float
+    principal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +292,9 @@ class RequestFinished(Event):
     request_id: str
     duration_s: float
     client: str | None = None
+    principal: str | None = None
+    workflow: str | None = None
+    execution_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

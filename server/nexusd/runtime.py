@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nexusd.definitions.execution import Execution, Invocation, new_uuid7
+from nexusd.definitions.principal import shown
 from nexusd.definitions.registry import Registry
 from nexusd.definitions.wire import write_json
 from nexusd.engines.engine import Engine, Run
@@ -216,7 +217,14 @@ class Runtime:
         duration_s = time.perf_counter() - started
         record.end(Status.COMPLETED, round(duration_s * 1000, 3))
         self._observe(
-            ExecutionFinished(record.workflow, record.channel, record.id, invocation.request_id, duration_s),
+            ExecutionFinished(
+                record.workflow,
+                record.channel,
+                record.id,
+                invocation.request_id,
+                duration_s,
+                shown(invocation.principal),
+            ),
         )
         return duration_s
 
@@ -243,9 +251,9 @@ class Runtime:
         record.fail(told, round(duration_s * 1000, 3))
         place = (record.workflow, record.channel, record.id, invocation.request_id, duration_s)
         if told.code is Code.CANCELLED:
-            self._observe(ExecutionCancelled(*place))
+            self._observe(ExecutionCancelled(*place, shown(invocation.principal)))
         else:
-            self._observe(ExecutionFailed(*place, told.code.value, told.node))
+            self._observe(ExecutionFailed(*place, told.code.value, told.node, shown(invocation.principal)))
         return told if attended else None
 
 

@@ -26,3 +26,8 @@ class Principal:
 
 ANONYMOUS: Final = Principal("anonymous", frozenset({"*"}))
 """The caller when authentication is off: allowed everything."""
+
+
+def shown(principal: Principal) -> str | None:
+    """Its id for the log; None where nobody has said who they are."""
+    return None if principal is ANONYMOUS else principal.id

@@ -16,6 +16,7 @@ from nexusd.events import (
     ChannelFailed,
     DatabaseLost,
     DatabaseRecovered,
+    ServerAborted,
     ServerDraining,
     ServerReady,
     ServerStopped,
@@ -180,6 +181,7 @@ class Supervisor:
     def _signalled(self, number: signal.Signals) -> None:
         if self._asked.is_set():
             # Asked twice: whoever did so does not want to wait for anything.
+            self._observe(ServerAborted(signal.Signals(number).name))
             sys.stderr.flush()
             os._exit(128 + number)
         self.stop(number.name)

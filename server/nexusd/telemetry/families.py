@@ -73,6 +73,9 @@ LOOP_LAG: Final = Family(
     "The longest time of the last 15 to 30 seconds for which the event loop was busy with one thing.",
     across=Across.MOST,
 )
+LINES_DROPPED: Final = Family(
+    "nexusd_log_lines_dropped", Kind.COUNTER, "Log lines that were not written because too many waited."
+)
 STARTUP: Final = Family(
     "nexusd_startup_duration_seconds",
     Kind.GAUGE,
@@ -86,7 +89,7 @@ FAMILIES: Final[dict[str, Family]] = {
     family.name: family
     for family in (
         REQUESTS, ACTIVE, EXECUTIONS, EXECUTION_TIME, NODE_TIME, TOOL_CALLS, SHED, REJECTED, CONNECTIONS, CHANNEL_UP,
-        POOL, POOL_WAIT, RETRIES, CONNECTIONS_LOST, MIGRATIONS_PENDING, LOOP_LAG, STARTUP, BUILD,
+        POOL, POOL_WAIT, RETRIES, CONNECTIONS_LOST, MIGRATIONS_PENDING, LOOP_LAG, LINES_DROPPED, STARTUP, BUILD,
     )
 }  # fmt: skip
 """By name; a counter's is without its `_total`."""

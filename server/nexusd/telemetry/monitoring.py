@@ -13,6 +13,7 @@ from nexusd.telemetry.loop_lag import LoopLag
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
+    from nexusd.telemetry.logging import LogSink
     from nexusd.telemetry.metrics import Metrics
 
 _STATES: Final = ("idle", "busy", "waiting")
@@ -25,8 +26,9 @@ class Monitoring:
         metrics: an observer.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, log: LogSink) -> None:
         self.metrics = metrics
+        metrics.read(families.LINES_DROPPED, lambda: [((), log.dropped)])
 
     @contextlib.asynccontextmanager
     async def running(

@@ -11,6 +11,7 @@ from nexusd.channels.http.cors import Cors
 from nexusd.channels.http.exchange import Exchange
 from nexusd.channels.http.problems import render_problem
 from nexusd.channels.http.routes import PROBES
+from nexusd.definitions.principal import shown
 from nexusd.errors import Cancelled, InternalError, MisdirectedRequest, NexusError
 from nexusd.events import RequestFinished, RequestStarted
 from nexusd.runtime import unexpected
@@ -65,6 +66,9 @@ class HttpDoor:
                 exchange.request_id,
                 time.perf_counter() - started,
                 None if client is None else client[0],
+                shown(exchange.principal),
+                exchange.workflow,
+                exchange.execution_id,
             ),
         )
 
@@ -92,5 +96,6 @@ class HttpDoor:
     async def _refuse(self, exchange: Exchange, error: NexusError) -> None:
         if exchange.status:
             return  # an answer has begun; it cannot be taken back
+        exchange.execution_id = error.execution_id
         status, headers, body = render_problem(error, exchange.request_id)
         await exchange.answer(status, headers, body)

@@ -31,6 +31,7 @@ class Exchange:
     Attributes:
         principal: who asks.
         route: the template of the route that was found, for metrics and logs.
+        workflow, execution_id: what was run, for the log.
         status: what was answered; 0 until then.
         extra: headers of every answer.
     """
@@ -39,6 +40,7 @@ class Exchange:
         "_budget",
         "_held",
         "_send",
+        "execution_id",
         "extra",
         "headers",
         "method",
@@ -49,6 +51,7 @@ class Exchange:
         "route",
         "scope",
         "status",
+        "workflow",
     )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, budget: BodyBudget) -> None:
@@ -67,6 +70,8 @@ class Exchange:
             self.request_id = new_request_id()
         self.principal = ANONYMOUS
         self.route = UNKNOWN_ROUTE
+        self.workflow: str | None = None
+        self.execution_id: str | None = None
         self.status = 0
         self.extra: list[tuple[bytes, bytes]] = [(b"x-request-id", self.request_id.encode())]
 

@@ -49,6 +49,7 @@ class ExecuteHandler:
             NexusError: for the door to render.
         """
         plan = self._runtime.admit(exchange.principal, name)
+        exchange.workflow = name
         body = await exchange.json_body(plan.workflow.max_body_bytes or self._settings.max_body_bytes)
         asked = exchange.preferences() if b"prefer" in exchange.headers else frozenset()
         respond_async = ASYNC in asked
@@ -85,6 +86,7 @@ class ExecuteHandler:
             execution = await self._runtime.execute(invocation)
         finally:
             self._admission.leave()
+        exchange.execution_id = execution.id
         answer = {
             "workflow": execution.workflow,
             "execution_id": execution.id,
@@ -101,6 +103,7 @@ class ExecuteHandler:
         except BaseException:
             self._admission.leave()
             raise
+        exchange.execution_id = record.id
         location = f"/executions/{record.id}"
         body = write_json(execution_view(record))
         await exchange.answer(202, [*headers, (b"location", location.encode())], body)
