@@ -195,14 +195,14 @@ def mcp_channel(runtime: Runtime, settings: Settings, sock: socket.socket, versi
     from nexusd.channels.mcp.calls import Calls
     from nexusd.channels.mcp.channel import McpChannel
     from nexusd.channels.mcp.server import McpServer, security_settings
-    from nexusd.channels.mcp.tools import Tools
 
     mcp = settings.mcp
     server = McpServer(
-        Tools(runtime, Calls(runtime, STATUS, mcp.max_result_bytes, observe)),
+        Calls(runtime, STATUS, mcp.max_result_bytes, observe),
         version=version,
-        max_body_bytes=settings.http.max_body_bytes,
+        path=mcp.path,
         security=security_settings(mcp.host, mcp.allowed_hosts, mcp.allowed_origins),
+        max_body_bytes=settings.http.max_body_bytes,
     )
     return McpChannel(server, sock, settings, observe)
 

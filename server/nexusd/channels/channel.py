@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+import msgspec
+
 from nexusd.errors import Code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nexusd.engines.history import Failure
+    from nexusd.engines.history import Failure, Record
     from nexusd.errors import NexusError
     from nexusd.events import Observer
     from nexusd.planning.plan import Plan
@@ -76,6 +78,22 @@ def graph_view(plan: Plan) -> dict[str, object]:
         nodes[node.id] = shown
     edges = [[edge.source, edge.output, edge.target, edge.input] for edge in workflow.connections]
     return {**workflow_view(plan), "nodes": nodes, "connections": edges}
+
+
+def execution_view(record: Record) -> dict[str, object]:
+    """An execution as it is shown; `outputs` only where they were kept."""
+    view: dict[str, object] = {
+        "execution_id": record.id,
+        "workflow": record.workflow,
+        "status": record.status.value,
+        "channel": record.channel,
+        "started_at": record.started_at,
+    }
+    if record.duration_ms is not None:
+        view["duration_ms"] = record.duration_ms
+    if record.outputs is not None:
+        view["outputs"] = msgspec.Raw(record.outputs)
+    return view
 
 
 def problem_document(error: NexusError | Failure, *, status: int, request_id: str) -> dict[str, object]:

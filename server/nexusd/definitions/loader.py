@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from nexusd.definitions.entry import Entry
 from nexusd.definitions.model_loader import check_references, read_model
+from nexusd.definitions.offers_loader import Offers
 from nexusd.definitions.publish import published_workflows
 from nexusd.definitions.registry import Registry, SourceMap
 from nexusd.definitions.workflow_loader import read_workflow
@@ -27,7 +28,6 @@ ROOT_KEYS: Final = (
 )  # fmt: skip
 VERSION: Final = 1
 
-UNBUILT_ROOT: Final = ("toolsets", "prompts", "resources")
 UNBUILT_MODEL: Final = ("cache", "policies")
 UNBUILT_WORKFLOW: Final = ("durable", "queue", "schedule", "rate_limit", "scopes", "batch_writes", "retention_days")
 """Keys of the registry's language that this version cannot honour: a value other than the default is refused."""
@@ -79,6 +79,7 @@ class _Loader:
         self._workflows: dict[str, Workflow] = {}
         self._http_allow: list[str] = []
         self._places: dict[RegistryPath, Place] = {}
+        self._offers = Offers(self._taken, self._note)
 
     def read(self, path: Path, shown: str) -> None:
         """Read one file and what it includes."""
@@ -94,15 +95,13 @@ class _Loader:
         root = Entry(document, document.value if document.places else {}, (), self._problems)
         options = root.options(ROOT_KEYS, "the registry")
         self._check_version(root, options)
-        for key in UNBUILT_ROOT:
-            if key in options and options[key].value:
-                options[key].wrong(f"{key} is not part of this version")
         for name, entry in options["models"].items("models") if "models" in options else ():
             self._model(name, entry)
         for name, entry in options["workflows"].items("workflows") if "workflows" in options else ():
             self._workflow(name, entry, path.parent)
         if "python" in options:
             self._from_python(options["python"], path.parent)
+        self._offers.read(options, path.parent)
         if "http_allow" in options:
             self._http_allow += options["http_allow"].texts("http_allow")
         if "include" in options:
@@ -204,11 +203,15 @@ class _Loader:
                 at = self._places.get(("models", model.name, "publish"))
                 if at is not None:
                     self._places.setdefault(("workflows", workflow.name), at)
+        self._offers.check_workflows(self._workflows)
         if self._problems:
             raise ConfigurationError(self._problems)
         return Registry(
             models=self._models,
             workflows=self._workflows,
             http_allow=tuple(self._http_allow),
+            toolsets=self._offers.toolsets,
+            prompts=self._offers.prompts,
+            resources=self._offers.resources,
             sources=SourceMap(self._places),
         )

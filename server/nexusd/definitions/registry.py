@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nexusd.definitions.model import Model
+    from nexusd.definitions.prompt import Prompt
+    from nexusd.definitions.resource import Resource
     from nexusd.definitions.workflow import Workflow
     from nexusd.documents import Place
 
@@ -51,6 +53,6 @@ class Registry:
     workflows: Mapping[str, Workflow] = field(default_factory=dict)
     http_allow: tuple[str, ...] = ()
     toolsets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    prompts: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    resources: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    prompts: Mapping[str, Prompt] = field(default_factory=dict)
+    resources: Mapping[str, Resource] = field(default_factory=dict)
     sources: SourceMap = field(default_factory=SourceMap)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from nexusd.definitions.loader import ROOT_KEYS, VERSION
 from nexusd.definitions.model import FieldType, OnDelete, Operation
 from nexusd.definitions.model_loader import FIELD_KEYS, INPUT_KEYS, MODEL_KEYS
+from nexusd.definitions.prompt_loader import prompt_schema
+from nexusd.definitions.resource_loader import resource_schema
 from nexusd.definitions.workflow import TransactionMode
 from nexusd.definitions.workflow_loader import NODE_KEYS, OPTION_KEYS, WORKFLOW_KEYS
 
@@ -76,7 +78,9 @@ def registry_schema() -> dict[str, object]:
                 "workflows": _by_name(_workflow()),
                 "python": _TEXTS,
                 "http_allow": _TEXTS,
-                **dict.fromkeys(("toolsets", "prompts", "resources"), _OBJECT),
+                "toolsets": _by_name({**_TEXTS, "minItems": 1}),
+                "prompts": _by_name(prompt_schema(_TEXT, _FLAG)),
+                "resources": _by_name(resource_schema(_TEXT)),
             },
             required=("version",),
         ),

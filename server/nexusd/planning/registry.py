@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nexusd.definitions.registry import Registry, RegistryPath
+    from nexusd.definitions.resource import Resource
     from nexusd.definitions.workflow import Workflow
     from nexusd.nodes.node import NodeType
     from nexusd.planning.plan import Plan
@@ -35,6 +36,8 @@ def compile_registry(registry: Registry, node_types: Mapping[str, NodeType]) -> 
     compiler.check_type_names()
     for name in sorted(registry.workflows):
         compiler.visit(name, ())
+    for resource in registry.resources.values():
+        compiler.check_resource(resource)
     if compiler.problems:
         raise ConfigurationError(compiler.problems)
     return {name: compiler.plans[name] for name in sorted(compiler.plans)}
@@ -77,6 +80,21 @@ class _RegistryCompiler:
         self._depths[name] = depth
         if name not in self._callees:
             self._compile(workflow)
+
+    def check_resource(self, resource: Resource) -> None:
+        """Note why a workflow cannot be what a resource is read from; one that is broken itself is not judged."""
+        plan = self.plans.get(resource.workflow or "")
+        if plan is None:
+            return
+        place = ("resources", resource.uri.text, "workflow")
+        given, inputs = set(resource.uri.variables), plan.inputs
+        messages = [f"{plan.name} has no input {name!r}" for name in sorted(given - set(inputs.properties))]
+        messages += [
+            f"{plan.name} needs {name!r}: put {{{name}}} into the URI" for name in sorted(inputs.required - given)
+        ]
+        if not plan.read_only:
+            messages.append(f"{plan.name} writes; reading a resource must not change anything")
+        self.problems += [self._registry.sources.problem(place, message) for message in messages]
 
     def _compile(self, workflow: Workflow) -> None:
         name = workflow.name

@@ -143,7 +143,7 @@ workflows:
         (HEAD + "workflows:\n  a b: {nodes: {}}\n", "3:8 a workflow's name is letters, digits, _ and -, at most 64"),
         (HEAD + "workflows:\n  a:\n    nodes: {n: {type: X}}\n    connections: [[n, result]]\n", "5:19 a connection is [source node, output, target node, input]"),
         (HEAD + "workflows:\n  a:\n    durable: true\n    nodes: {n: {type: X}}\n", "4:14 durable is not part of this version"),
-        (HEAD + "toolsets: {crm: [a]}\n", "2:11 toolsets is not part of this version"),
+        (HEAD + "toolsets: {crm: [a]}\n", "2:18 there is no workflow 'a'"),
         (HEAD + 'python: ["nomodule_x:db"]\n', "2:10 the module nomodule_x cannot be imported: ModuleNotFoundError: No module named 'nomodule_x'"),
         (HEAD + 'python: ["os.path"]\n', "2:10 'os.path' is not of the form module:attribute"),
         (HEAD + 'workflows: {a: {from: "os:getcwd"}}\n', "2:23 os:getcwd gives a str, not a workflow; end it with WorkflowBuilder.build()"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from nexusd.channels.http.executions import execution_view
+from nexusd.channels.channel import execution_view
 from nexusd.definitions.execution import Invocation
 from nexusd.definitions.wire import write_json
 from nexusd.errors import MalformedBody, Overloaded

@@ -9,9 +9,7 @@ from itertools import dropwhile, islice
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
-import msgspec
-
-from nexusd.channels.channel import problem_document
+from nexusd.channels.channel import execution_view, problem_document
 from nexusd.channels.http.problems import STATUS
 from nexusd.definitions.wire import write_json
 from nexusd.engines.history import Status
@@ -36,22 +34,6 @@ _EVENT_STREAM: Final = [
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # a proxy that collects a stream before it passes it on would stop it
 ]
-
-
-def execution_view(record: Record) -> dict[str, object]:
-    """An execution as it is shown; `outputs` only where they were kept."""
-    view: dict[str, object] = {
-        "execution_id": record.id,
-        "workflow": record.workflow,
-        "status": record.status.value,
-        "channel": record.channel,
-        "started_at": record.started_at,
-    }
-    if record.duration_ms is not None:
-        view["duration_ms"] = record.duration_ms
-    if record.outputs is not None:
-        view["outputs"] = msgspec.Raw(record.outputs)
-    return view
 
 
 class Executions:

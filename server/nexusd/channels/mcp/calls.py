@@ -61,8 +61,8 @@ class Calls:
     def __init__(
         self, runtime: Runtime, statuses: Mapping[Code, int], max_result_bytes: int, observe: Observer
     ) -> None:
-        self._runtime = runtime
-        self._statuses = statuses
+        self.runtime = runtime
+        self.statuses = statuses
         self._max_result_bytes = max_result_bytes
         self._observe = observe
 
@@ -78,22 +78,23 @@ class Calls:
         request_id = new_request_id()
         status = Code.CANCELLED.value
         try:
-            outcome = await self._run(name, arguments, meta, principal, request_id)
+            outcome = await self.run(name, arguments, meta, principal, request_id)
             status = "ok" if outcome.code is None else outcome.code.value
         except NexusError as error:
             status = error.code.value
             raise
         finally:
             # A client may call a tool by any name it makes up.
-            tool = name if name in self._runtime.plans else "other"
+            tool = name if name in self.runtime.plans else "other"
             duration_s = time.perf_counter() - started
             self._observe(ToolCalled(tool, via.era, via.path, status, request_id, duration_s))
         return outcome
 
-    async def _run(
+    async def run(
         self, name: str, arguments: bytes, meta: Mapping[str, object] | None, principal: Principal, request_id: str
     ) -> Outcome:
-        plan = self._runtime.plan(name)
+        """Run a workflow to its end; see `call`."""
+        plan = self.runtime.plan(name)
         options = PLAIN
         try:
             options = read_options(meta)
@@ -106,12 +107,12 @@ class Calls:
                 dry_run=options.dry_run,
                 idempotency_key=options.idempotency_key,
             )
-            execution = await self._runtime.execute(invocation)
+            execution = await self.runtime.execute(invocation)
             return Outcome(self._document(plan, execution), is_error=False, meta=_meta(execution, options))
         except NexusError as error:
             if PLACEMENT[error.code] is not Placement.TOOL_RESULT:
                 raise
-            document = problem_document(error, status=self._statuses[error.code], request_id=request_id)
+            document = problem_document(error, status=self.statuses[error.code], request_id=request_id)
             return Outcome(write_json(document), is_error=True, code=error.code)
 
     def _document(self, plan: Plan, execution: Execution) -> bytes:

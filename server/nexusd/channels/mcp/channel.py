@@ -28,14 +28,13 @@ if TYPE_CHECKING:
 
 
 class McpChannel:
-    """Serves MCP at `path` on a bound socket until it is asked to stop."""
+    """Serves MCP on a bound socket until it is asked to stop."""
 
     name = "mcp"
 
     def __init__(self, server: McpServer, sock: socket.socket, settings: Settings, observe: Observer) -> None:
         self._server = server
         self._observe = observe
-        self._path = settings.mcp.path
         # A client that goes away has not cancelled its call: that is a message of its own (spec, "Cancellation").
         limits = Limits(
             header_timeout_s=settings.http.header_timeout_s,
@@ -74,7 +73,7 @@ class McpChannel:
         try:
             await self._route(scope, receive, noted)
         finally:
-            route = self._path if scope["path"] == self._path else "other"
+            route = self._server.route(scope["path"])
             client = None if scope["client"] is None else scope["client"][0]
             duration_s = time.perf_counter() - started
             self._observe(
@@ -82,8 +81,9 @@ class McpChannel:
             )
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] == self._path:
-            await self._server(scope, receive, send)
+        endpoint = self._server.endpoint(scope["path"])
+        if endpoint is not None:
+            await endpoint(scope, receive, send)
             return
         body = msgspec.json.encode(problem_document(RouteNotFound(), status=404, request_id=new_request_id()))
         headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]

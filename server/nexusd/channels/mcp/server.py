@@ -1,80 +1,122 @@
-"""The MCP server: the official SDK's low-level server over Streamable HTTP, fed from the plans.
-
-One endpoint speaks every protocol version that the SDK speaks: sessions up to 2025-11-25, stateless from 2026-07-28,
-told apart by the request's version header.
-"""
+"""All MCP endpoints of a daemon: one for everything, one for each toolset."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-from mcp.server.caching import CacheHint
-from mcp.server.lowlevel.server import Server
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
+
+from nexusd.channels.mcp.endpoint import Endpoint
+from nexusd.channels.mcp.view import View
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from starlette.types import Receive, Scope, Send
+    from mcp.server.subscriptions import ServerEvent
 
-    from nexusd.channels.mcp.tools import Tools
+    from nexusd.channels.mcp.calls import Calls
 
 LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 EVERYWHERE: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 
 
 class McpServer:
-    """The ASGI side of the MCP channel.
+    """The endpoints over one runtime.
 
     Args:
-        version: the product's, told in the handshake.
+        version: the product's.
+        path: of the endpoint with everything; a toolset's is below it.
         max_body_bytes: of one request.
-        security: which Host and Origin headers are answered; always on (DNS rebinding, spec revision 2025-11-25,
-            "Transports", security warning).
     """
 
     def __init__(
         self,
-        tools: Tools,
+        calls: Calls,
         *,
         version: str,
-        max_body_bytes: int,
+        path: str,
         security: TransportSecuritySettings,
+        max_body_bytes: int,
     ) -> None:
-        self._server: Server[dict[str, object]] = Server(
-            "nexusd",
-            version=version,
-            title="nexusd",
-            cache_hints={"tools/list": CacheHint(ttl_ms=0, scope="private")},
-            get_tool_input_schema=tools.input_schema,
-            on_list_tools=tools.list,
-            on_call_tool=tools.call,
-        )
-        # The SDK's own tracing layer costs 6 to 27 % of a call; our spans cover both paths.
-        self._server.middleware.clear()
-        self._manager = StreamableHTTPSessionManager(
-            self._server,
-            security_settings=security,
-            max_request_body_size=max_body_bytes,
-        )
+        self._calls = calls
+        self._path = path
+        self._security = security
+        self._max_body_bytes = max_body_bytes
+        self._version = version
+        self._endpoints: dict[str | None, Endpoint] = {}
+        self._lives: dict[str | None, tuple[asyncio.Event, asyncio.Task[None]]] = {}
+        self._changes: set[asyncio.Task[None]] = set()
+        self._following = asyncio.Lock()
+        self._closing = False
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Sessions live inside this block; enter and leave it in the same task."""
-        async with self._manager.run():
+        """Endpoints answer inside this block."""
+        await self._follow()
+        self._calls.runtime.served.on_change(self._changed)
+        try:
             yield
+        finally:
+            for task in self._changes:
+                task.cancel()
+            for ending, _ in self._lives.values():
+                ending.set()
+            await asyncio.gather(*(task for _, task in self._lives.values()), return_exceptions=True)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request."""
-        await self._manager.handle_request(scope, receive, send)
+    def endpoint(self, path: str) -> Endpoint | None:
+        """What answers at a path."""
+        if path == self._path:
+            return self._endpoints.get(None)
+        prefix = self._path.rstrip("/") + "/"
+        return self._endpoints.get(path.removeprefix(prefix)) if path.startswith(prefix) else None
+
+    def route(self, path: str) -> str:
+        """The template of a path, for metrics and logs."""
+        if path == self._path:
+            return path
+        return self._path.rstrip("/") + "/{toolset}" if self.endpoint(path) is not None else "other"
 
     def close_streams(self) -> None:
-        """End the standing streams of sessions, so that a drain need not wait for clients to leave."""
-        # The manager has no public way to reach its sessions (a contract test watches this name).
-        for transport in list(self._manager._server_instances.values()):  # noqa: SLF001
-            transport.close_standalone_sse_stream()
+        """End all standing streams, so that a drain need not wait for clients to leave."""
+        self._closing = True
+        for endpoint in self._endpoints.values():
+            endpoint.close_streams()
+
+    def _changed(self) -> None:
+        """The runtime has another registry: offer it at once, then tell."""
+        news = [(endpoint, endpoint.rebuild()) for endpoint in self._endpoints.values()]
+        if not self._closing:
+            task = asyncio.create_task(self._follow(news))
+            self._changes.add(task)
+            task.add_done_callback(self._changes.discard)
+
+    async def _follow(self, news: Sequence[tuple[Endpoint, Sequence[ServerEvent]]] = ()) -> None:
+        """Have an endpoint for everything and for each toolset, and tell who listens to one what is new."""
+        async with self._following:
+            wanted = {None, *self._calls.runtime.served.registry.toolsets}
+            for toolset in wanted - self._endpoints.keys():
+                await self._open(toolset)
+            for endpoint, events in news:
+                await endpoint.subscriptions.publish(events)
+            for toolset in self._endpoints.keys() - wanted:
+                self._endpoints.pop(toolset).close_streams()
+                self._lives.pop(toolset)[0].set()
+
+    async def _open(self, toolset: str | None) -> None:
+        """Start an endpoint in a task of its own, which enters and leaves the SDK's block."""
+        endpoint = Endpoint(View(self._calls.runtime, toolset), self._calls, version=self._version)
+        ready, ending = asyncio.Event(), asyncio.Event()
+
+        async def live() -> None:
+            async with endpoint.over_http(self._security, self._max_body_bytes):
+                ready.set()
+                await ending.wait()
+
+        self._lives[toolset] = ending, asyncio.create_task(live())
+        await ready.wait()
+        self._endpoints[toolset] = endpoint
 
 
 def security_settings(

@@ -9,13 +9,12 @@ import msgspec
 from mcp.shared.exceptions import MCPError
 from starlette.requests import Request
 
-from nexusd.channels.mcp.call_options import OPTIONS, declared_options
 from nexusd.channels.mcp.caller import caller_of
 from nexusd.channels.mcp.calls import Via
 from nexusd.channels.mcp.paging import page
 from nexusd.channels.mcp.problems import PLACEMENT, Placement
 from nexusd.definitions.wire import write_json
-from nexusd.errors import NexusError
+from nexusd.errors import NexusError, WorkflowNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
 
     from nexusd.channels.mcp.calls import Calls, Outcome
-    from nexusd.planning.plan import Plan
-    from nexusd.runtime import Runtime
+    from nexusd.channels.mcp.view import View
 
 
 class _Params(msgspec.Struct):
@@ -42,20 +40,15 @@ _requests = msgspec.json.Decoder(_Request)
 
 
 class Tools:
-    """The handlers of `tools/list` and `tools/call` over one runtime."""
+    """The handlers of `tools/list` and `tools/call`."""
 
-    def __init__(self, runtime: Runtime, calls: Calls) -> None:
-        self._runtime = runtime
+    def __init__(self, view: View, calls: Calls) -> None:
+        self._view = view
         self._calls = calls
-        self._make()
-        runtime.served.on_change(self._make)
-
-    def _make(self) -> None:
-        self._tools = {name: tool_of(plan) for name, plan in sorted(self._runtime.plans.items())}
 
     def input_schema(self, name: str) -> Mapping[str, object] | None:
         """The input schema of a tool; without it the SDK lists all tools before each call."""
-        tool = self._tools.get(name)
+        tool = self._view.tools.get(name)
         return None if tool is None else tool.input_schema
 
     async def list(
@@ -64,8 +57,8 @@ class Tools:
         params: types.PaginatedRequestParams | None,
     ) -> types.ListToolsResult:
         """One page of the tools that the caller may use, by name."""
-        allowed = self._runtime.allowed(caller_of(context))
-        tools, cursor = page([self._tools[plan.name] for plan in allowed], params)
+        tools = [self._view.tools[plan.name] for plan in self._view.plans(caller_of(context))]
+        tools, cursor = page(tools, params)
         return types.ListToolsResult(tools=tools, next_cursor=cursor)
 
     async def call(
@@ -74,6 +67,8 @@ class Tools:
         params: types.CallToolRequestParams,
     ) -> types.CallToolResult:
         """Run the workflow; whatever goes wrong after it was found is a result with `is_error`."""
+        if self._view.hides(params.name):
+            raise refusal(WorkflowNotFound(f"there is no workflow named {params.name[:64]!r}"))
         arguments = await _arguments(context, params)
         try:
             via = Via("2026" if context.protocol_version >= STATELESS else "2025", "sdk")
@@ -115,25 +110,4 @@ def _result(outcome: Outcome) -> types.CallToolResult:
         structured_content=msgspec.json.decode(outcome.document),
         is_error=outcome.is_error,
         _meta=dict(outcome.meta) or None,
-    )
-
-
-def tool_of(plan: Plan) -> types.Tool:
-    """A workflow as a tool."""
-    title = plan.name.replace("_", " ").replace("-", " ").capitalize()
-    options = declared_options(plan)
-    return types.Tool(
-        name=plan.name,
-        title=title,
-        description=plan.workflow.description or title,
-        input_schema=dict(plan.inputs_schema),
-        output_schema=dict(plan.outputs_schema),
-        annotations=types.ToolAnnotations(
-            title=title,
-            read_only_hint=plan.read_only,
-            destructive_hint=plan.destructive,
-            idempotent_hint=plan.idempotent,
-            open_world_hint=any(node.effects.outside for node in plan.nodes),
-        ),
-        _meta={OPTIONS: options} if options else None,
     )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import jsonschema
 import pytest
-from mcp.client.client import Client
 
 from tests.support.daemon import Daemon
+from tests.support.mcp import ERAS, talk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,21 +50,13 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 
 def list_tools(daemon: Daemon) -> dict[str, Tool]:
-    async def run() -> dict[str, Tool]:
-        async with asyncio.timeout(10), Client(daemon.mcp) as client:
-            return {tool.name: tool for tool in (await client.list_tools()).tools}
-
-    return asyncio.run(run())
+    return {tool.name: tool for tool in talk(daemon.mcp, "auto", lambda client: client.list_tools()).tools}
 
 
 def call(
     daemon: Daemon, name: str, arguments: dict[str, Any], meta: dict[str, Any] | None = None, mode: str = "auto"
 ) -> CallToolResult:
-    async def run() -> CallToolResult:
-        async with asyncio.timeout(10), Client(daemon.mcp, mode=mode) as client:
-            return await client.call_tool(name, arguments, meta=meta)  # type: ignore[arg-type]
-
-    return asyncio.run(run())
+    return talk(daemon.mcp, mode, lambda client: client.call_tool(name, arguments, meta=meta))  # type: ignore[arg-type]
 
 
 def structured(result: CallToolResult) -> dict[str, Any]:
@@ -102,7 +93,7 @@ def test_an_example_of_a_field_is_in_the_schema(daemon: Daemon) -> None:
     assert list_tools(daemon)["note_create"].input_schema["properties"]["text"]["examples"] == ["hello"]
 
 
-@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+@pytest.mark.parametrize("mode", ERAS)
 def test_a_dry_run_answers_what_would_be_and_keeps_nothing(daemon: Daemon, mode: str) -> None:
     before = count(daemon)
 
@@ -140,7 +131,7 @@ def test_a_result_names_its_execution(daemon: Daemon) -> None:
     assert (execution["workflow"], execution["status"]) == ("note_count", "completed")
 
 
-@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+@pytest.mark.parametrize("mode", ERAS)
 def test_faults_of_arguments_are_told_together_with_pointers(daemon: Daemon, mode: str) -> None:
     result = call(daemon, "note_create", {"tag": "c", "colour": "red"}, mode=mode)
 
@@ -150,7 +141,7 @@ def test_faults_of_arguments_are_told_together_with_pointers(daemon: Daemon, mod
     assert all(fault["pointer"] in document["detail"] for fault in document["errors"])
 
 
-@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+@pytest.mark.parametrize("mode", ERAS)
 def test_digits_that_a_float_cannot_hold_survive(daemon: Daemon, mode: str) -> None:
     weight = "12345678901234567890.0123456789"
 

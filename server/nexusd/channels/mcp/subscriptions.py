@@ -1,0 +1,142 @@
+"""Who wants to hear of changes: the listen streams of 2026-07-28, and sessions of earlier revisions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import mcp_types as types
+from mcp.server.subscriptions import (
+    InMemorySubscriptionBus,
+    ListenHandler,
+    PromptsListChanged,
+    ResourcesListChanged,
+    ResourceUpdated,
+    ToolsListChanged,
+)
+
+from nexusd.channels.mcp.caller import caller_of
+from nexusd.channels.mcp.resources import EXECUTIONS
+from nexusd.errors import ExecutionNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mcp.server.connection import Connection
+    from mcp.server.context import ServerRequestContext
+    from mcp.server.session import ServerSession
+    from mcp.server.subscriptions import ServerEvent
+
+    from nexusd.definitions.principal import Principal
+    from nexusd.engines.history import History
+
+MAX_SUBSCRIPTIONS: Final = 1024
+"""Resources that one session may subscribe to, and listen streams in all."""
+
+SEND_S: Final = 5.0
+"""How long a session may take to take a notification."""
+
+
+@dataclass(slots=True)
+class _Session:
+    """A session of an earlier revision, which is told on its own stream."""
+
+    session: ServerSession
+    uris: set[str] = field(default_factory=set)
+
+
+class Subscriptions:
+    """Tells every subscriber of one endpoint what has changed."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._bus = InMemorySubscriptionBus()
+        self._listen = ListenHandler(self._bus, max_subscriptions=MAX_SUBSCRIPTIONS)
+        self._sessions: dict[Connection, _Session] = {}
+        self._watched: dict[str, asyncio.Task[None]] = {}
+
+    async def initialized(
+        self, context: ServerRequestContext[dict[str, object], object], _params: types.NotificationParams | None
+    ) -> None:
+        """A session has begun."""
+        self._session(context)
+
+    async def subscribe(
+        self, context: ServerRequestContext[dict[str, object], object], params: types.SubscribeRequestParams
+    ) -> types.EmptyResult:
+        """`resources/subscribe` of an earlier revision."""
+        uris = self._session(context).uris
+        if len(uris) < MAX_SUBSCRIPTIONS:
+            uris.add(params.uri)
+            self._watch(params.uri, caller_of(context))
+        return types.EmptyResult()
+
+    async def unsubscribe(
+        self, context: ServerRequestContext[dict[str, object], object], params: types.UnsubscribeRequestParams
+    ) -> types.EmptyResult:
+        """`resources/unsubscribe` of an earlier revision."""
+        self._session(context).uris.discard(params.uri)
+        return types.EmptyResult()
+
+    async def listen(
+        self, context: ServerRequestContext[dict[str, object], object], params: types.SubscriptionsListenRequestParams
+    ) -> types.SubscriptionsListenResult:
+        """`subscriptions/listen` of 2026-07-28: the answer is the stream."""
+        for uri in (params.notifications.resource_subscriptions or ())[:MAX_SUBSCRIPTIONS]:
+            self._watch(uri, caller_of(context))
+        return await self._listen(context, params)
+
+    async def publish(self, events: Iterable[ServerEvent]) -> None:
+        """Tell everybody who wants to know."""
+        for event in events:
+            await self._bus.publish(event)
+            for each in list(self._sessions.values()):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(SEND_S):
+                        await _tell(each, event)
+
+    def close(self) -> None:
+        """End the listen streams, each with its last message."""
+        self._listen.close()
+        for task in self._watched.values():
+            task.cancel()
+
+    def _session(self, context: ServerRequestContext[dict[str, object], object]) -> _Session:
+        # The SDK shows a handler its connection only through the session (a contract test watches this name).
+        connection = context.session._connection  # noqa: SLF001
+        found = self._sessions.get(connection)
+        if found is None:
+            found = self._sessions[connection] = _Session(context.session)
+            connection.exit_stack.callback(self._sessions.pop, connection, None)
+        return found
+
+    def _watch(self, uri: str, principal: Principal) -> None:
+        """Tell when an execution has ended, if the URI is one's that still runs."""
+        if not uri.startswith(EXECUTIONS) or uri in self._watched:
+            return
+        try:
+            record = self._history.get(uri.removeprefix(EXECUTIONS), principal)
+        except ExecutionNotFound:
+            return
+        if record.task is None:
+            return
+
+        async def wait() -> None:
+            await record.wait()
+            await self.publish([ResourceUpdated(uri)])
+
+        task = self._watched[uri] = asyncio.create_task(wait())
+        task.add_done_callback(lambda _: self._watched.pop(uri, None))
+
+
+async def _tell(each: _Session, event: ServerEvent) -> None:
+    if isinstance(event, ToolsListChanged):
+        await each.session.send_tool_list_changed()
+    elif isinstance(event, PromptsListChanged):
+        await each.session.send_prompt_list_changed()
+    elif isinstance(event, ResourcesListChanged):
+        await each.session.send_resource_list_changed()
+    elif event.uri in each.uris:
+        await each.session.send_resource_updated(event.uri)
