@@ -18,6 +18,7 @@ from nexusd.definitions.loader import PythonSource, load_registry
 from nexusd.errors import ConfigurationError, Problem
 from nexusd.events import ignore
 from nexusd.planning.registry import compile_registry
+from nexusd.planning.statements import check_statements
 from nexusd.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -215,12 +216,17 @@ def migrate(executor: SyncDDLExecutor, meanwhile: Callable[[], None]) -> DDLOutc
 
 @contextlib.asynccontextmanager
 async def open_database(loaded: Loaded, outcome: DDLOutcome, observe: Observer) -> AsyncIterator[Runtime]:
-    """A runtime on the database that an executor has brought to the registry."""
+    """A runtime on the database that an executor has brought to the registry.
+
+    Raises:
+        ConfigurationError: the database could not run a statement of a SqlNode.
+    """
     if not loaded.settings.server.secret_key:
         loaded.signer.use(outcome.secret)
     database = catalog.database(loaded.settings.database, outcome, observe)
     await database.open()
     try:
+        await check_statements(loaded.registry, database)
         engine = catalog.engine(loaded.settings.executions.engine)
         yield Runtime(loaded.plans, engine, database, observe, loaded.registry)
     finally:

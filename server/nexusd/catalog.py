@@ -72,10 +72,11 @@ def node_types(registry: Registry, signer: CursorSigner, find: FindFunction) -> 
     from nexusd.nodes.control import control_node_types
     from nexusd.nodes.function import FunctionNode
     from nexusd.nodes.model_nodes import model_node_types
+    from nexusd.nodes.sql import SqlNode
     from nexusd.nodes.threads import Threads
 
-    outside = (FunctionNode(find, Threads()),)
-    types: dict[str, NodeType] = {each.name: each for each in (*control_node_types(), *outside)}
+    own = (FunctionNode(find, Threads()), SqlNode(registry.models))
+    types: dict[str, NodeType] = {each.name: each for each in (*control_node_types(), *own)}
     for model in registry.models.values():
         types |= {each.name: each for each in model_node_types(model, registry.models, cursors=signer)}
     return types

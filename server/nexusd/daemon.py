@@ -17,6 +17,7 @@ from nexusd.channels.listener import bind, url_of
 from nexusd.ddl.migration import Verdict
 from nexusd.errors import ConfigurationError, Problem, StartupError
 from nexusd.events import ChannelStarted, RegistryLoaded, RegistryRejected, ServerStarted, tell_all
+from nexusd.planning.statements import check_statements
 from nexusd.supervisor.hangup import Hangup
 from nexusd.supervisor.health import HealthBoard
 from nexusd.supervisor.reload import Reloaded, Reloads
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from nexusd.channels.listener import Drain
+    from nexusd.databases.database import Database
     from nexusd.ddl.executor import DDLOutcome, SyncDDLExecutor
     from nexusd.events import Observer
     from nexusd.runtime import Runtime
@@ -184,7 +186,7 @@ class Daemon:
         """
         started = time.perf_counter()
         try:
-            fresh, outcome = await self._prepared()
+            fresh, outcome = await self._prepared(runtime.database)
         except StartupError as error:
             self._observe(RegistryRejected(error.exit_code, _reasons(error)))
             raise
@@ -196,7 +198,7 @@ class Daemon:
         verdict = outcome.verdict.value if outcome is not None else Verdict.UNCHANGED.value
         return Reloaded(models, workflows, verdict, round(time.perf_counter() - started, 3))
 
-    async def _prepared(self) -> tuple[app.Loaded, DDLOutcome | None]:
+    async def _prepared(self, database: Database) -> tuple[app.Loaded, DDLOutcome | None]:
         """The new registry and the outcome of the migration to it; None where there was nothing to migrate."""
         before, python = self._loaded, self._loaded.python
         if python is None:
@@ -206,6 +208,7 @@ class Daemon:
             if before.settings.database.is_memory:
                 if not catalog.same_tables(before.registry, fresh.registry):
                     raise ConfigurationError([_NOT_IN_MEMORY])
+                await check_statements(fresh.registry, database)
                 return fresh, None
             # Steps that are still being made hold the lock that the migration needs; it finds what is left of them.
             left = await self._deferred.end()
@@ -217,6 +220,7 @@ class Daemon:
                 raise
             if outcome.deferred:
                 self._deferred.begin(executor)
+            await check_statements(fresh.registry, database)
             return fresh, outcome
 
 

@@ -11,7 +11,7 @@
     │ │ └ ToolError
     │ └ DatabaseError               UniqueViolation ReferenceViolation CheckViolation ValueRefused
     │   │                           SerializationConflict UnknownOutcome
-    │   └ DatabaseUnavailable       ConnectionLost
+    │   └ DatabaseUnavailable       ConnectionLost WriteRefused
     ├ InternalError                 a bug: the text is logged, never answered
     └ StartupError                  exit_code; never reaches a door
       ├ ConfigurationError          problems (exit 78)
@@ -346,6 +346,10 @@ class DatabaseUnavailable(DatabaseError):
 
 class ConnectionLost(DatabaseUnavailable):
     """The connection to the database was lost before anything was kept."""
+
+
+class WriteRefused(DatabaseUnavailable):
+    """The database takes no writes here; nothing was changed."""
 
 
 class UnknownOutcome(DatabaseError):

@@ -33,7 +33,7 @@ from nexusd.supervisor.health import HealthBoard
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
-    from nexusd.databases.database import Session
+    from nexusd.databases.database import Session, Statement
     from nexusd.definitions.shape import Shape
     from nexusd.events import Event
     from nexusd.nodes.node import NodeContext, Runner
@@ -126,6 +126,10 @@ class NoDatabase:
     async def atomic(self) -> AsyncIterator[Session]:
         """Itself."""
         yield self
+
+    async def check(self, _statement: Statement) -> str:
+        """Nobody calls it."""
+        return ""
 
     async def run(self, _bound: object) -> Any:  # noqa: ANN401 - never called
         """Nobody calls it."""

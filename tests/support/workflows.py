@@ -16,6 +16,7 @@ from nexusd.engines.engine import Run
 from nexusd.engines.inline import InlineEngine
 from nexusd.events import ignore
 from nexusd.nodes.control import control_node_types
+from nexusd.nodes.sql import SqlNode
 from nexusd.planning.registry import compile_registry
 from tests.support.connections import WAIT_S, in_time
 from tests.support.nodes import NOW, node_types
@@ -36,7 +37,8 @@ class Flows:
 
     async def run(self, workflow: Workflow, *others: Workflow, dry_run: bool = False, **inputs: object) -> object:
         """The outputs as a reader of JSON sees them."""
-        types: Mapping[str, NodeType] = node_types(self.nodes.models) | {t.name: t for t in control_node_types()}
+        own = (*control_node_types(), SqlNode(self.nodes.models))
+        types: Mapping[str, NodeType] = node_types(self.nodes.models) | {each.name: each for each in own}
         made = {each.name: each for each in (workflow, *others)}
         plan = compile_registry(Registry(models=self.nodes.models, workflows=made), types)[workflow.name]
         body = json.dumps(inputs).encode()

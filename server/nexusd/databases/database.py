@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from nexusd.definitions.model import Model
+    from nexusd.definitions.model import Field, Model
 
 Row: TypeAlias = Mapping[str, object]
 """One result row in wire values; json columns are `msgspec.Raw`."""
@@ -27,6 +27,21 @@ class Dialect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Open:
+    """What is known beforehand of SQL of which only the database knows what it takes and gives: that of SqlNodes.
+
+    Attributes:
+        names: of its parameters, in the order of their numbers.
+        fields: the models' fields that a column of the same name may show.
+        max_rows: how many rows it may give; one more is fetched, so that too many can be told.
+    """
+
+    names: tuple[str, ...]
+    fields: Mapping[str, Field] = field(default_factory=dict)
+    max_rows: int = 10_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Statement:
     """SQL that was rendered once and is run often; compared by identity.
 
@@ -36,6 +51,8 @@ class Statement:
         writes: whether it changes rows (SQLite: goes to the writer).
         model: whose constraints its errors are translated by; None for SqlNode and the ledger.
         inline: a read by key, at most one row: SQLite answers it without leaving the event loop's thread.
+        open: for a statement of an operator's; its arguments are wire values, `decode` is not asked, and if it is not
+            said to write it is run where it cannot.
     """
 
     sql: str
@@ -43,6 +60,7 @@ class Statement:
     writes: bool
     model: Model | None = None
     inline: bool = False
+    open: Open | None = None
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -138,6 +156,9 @@ class Database(Protocol):
             ConnectionLost: surely undone; it may be replayed once.
             UnknownOutcome: the connection was lost after COMMIT was sent.
         """
+
+    async def check(self, statement: Statement) -> str:
+        """Why the database would refuse an open statement; empty where it would not. Nothing is run."""
 
     async def ready(self) -> bool:
         """Whether a trivial statement is answered within a second."""

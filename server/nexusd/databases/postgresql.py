@@ -6,9 +6,11 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Final
 
-from nexusd.databases.database import Dialect, Pooler
+import asyncpg
+
+from nexusd.databases.database import Bound, Dialect, Pooler
 from nexusd.databases.postgresql_connection import limits
-from nexusd.databases.postgresql_errors import DRIVER_ERRORS, STALE_PLAN, is_lost, lost, translate, was_sent
+from nexusd.databases.postgresql_errors import DRIVER_ERRORS, STALE_PLAN, is_lost, lost, translate, was_sent, why_not
 from nexusd.databases.postgresql_pool import Pool
 from nexusd.databases.postgresql_transaction import Transaction
 from nexusd.errors import (
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from nexusd.databases.database import Bound, PoolOptions, Result, Session
+    from nexusd.databases.database import PoolOptions, Result, Session, Statement
     from nexusd.databases.postgresql_connection import Connection
     from nexusd.events import Observer
 
@@ -34,6 +36,7 @@ CONFLICT_PAUSE_S: Final = 0.01
 """Longest random pause before the first retry after a conflict; doubles with each."""
 
 READY_S: Final = 1.0
+CHECK_S: Final = 10.0
 READ_ONLY: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
@@ -80,6 +83,20 @@ class PostgresqlDatabase:
         """One transaction; it begins on the server with its first statement. One that only reads has one snapshot."""
         begin = [READ_ONLY if read_only else "BEGIN", *self._settings]
         return Transaction(self._pool, deadline, begin, self._observe, keep=keep)
+
+    async def check(self, statement: Statement) -> str:
+        """Prepare the statement, which PostgreSQL does not do with one that it cannot run."""
+        deadline = asyncio.get_running_loop().time() + CHECK_S
+        connection = self._pool.take(deadline) or await self._pool.acquire(deadline)
+        try:
+            await connection.driver.prepare(statement.sql)
+        except DRIVER_ERRORS as error:
+            if isinstance(error, asyncpg.PostgresError) and not is_lost(error, connection.driver):
+                return why_not(error, statement.sql)
+            raise _judge(connection, Bound(statement), error) from error
+        finally:
+            self._pool.give(connection)
+        return ""
 
     async def ready(self) -> bool:
         """Whether a connection answers within a second."""
@@ -133,6 +150,9 @@ class Autocommit:
 
     async def run(self, bound: Bound) -> Result:
         """Run one statement."""
+        if bound.statement.open is not None and not bound.statement.writes:
+            async with self._database.transaction(self._deadline, read_only=True) as session:
+                return await session.run(bound)
         pool = self._pool
         attempt = 0
         while True:

@@ -11,14 +11,16 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from nexusd.databases.database import Pooler, Result
+from nexusd.databases.open_statements import postgresql_arguments, postgresql_decoder
 from nexusd.databases.postgresql_wire import ahead as messages
+from nexusd.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asyncpg.prepared_stmt import PreparedStatement
 
-    from nexusd.databases.database import Bound, PoolOptions, Statement
+    from nexusd.databases.database import Bound, Open, PoolOptions, Statement
 
     AsyncpgConnection = asyncpg.Connection[asyncpg.Record]
 else:
@@ -161,13 +163,18 @@ class Connection:
         try:
             prepared = self._prepared.get(statement)
             if prepared is None:
-                if ahead:
-                    await self.driver.execute("; ".join(ahead))
-                prepared = await self._prepare(statement)
-            elif ahead:
+                prepared = await self._prepare_behind(ahead, statement)
+                ahead = ()
+            if statement.open is not None:
+                return await self._run_open(statement.open, prepared, bound, ahead)
+            if ahead:
                 self.driver.send_ahead(messages(tuple(ahead)))
             self.sent = True
             records = await prepared.fetch(*bound.args)
+        except InvalidInput:
+            # Told before anything of this statement was sent.
+            self.clean = not self.overdue
+            raise
         except asyncpg.PostgresError:
             self.clean = not (self.overdue or self.driver.is_closed())
             raise
@@ -188,6 +195,25 @@ class Connection:
         if decode is None:
             return Result([], affected(prepared.get_statusmsg()))
         return Result([decode(row) for row in cast("list[Sequence[object]]", records)], len(records))
+
+    async def _run_open(
+        self, known: Open, prepared: PreparedStatement[asyncpg.Record], bound: Bound, ahead: Sequence[str]
+    ) -> Result:
+        """Run a statement whose types were told when it was prepared."""
+        types = [each.name for each in prepared.get_parameters()]
+        arguments = postgresql_arguments(known.names, types, bound.args)
+        if ahead:
+            self.driver.send_ahead(messages(tuple(ahead)))
+        self.sent = True
+        columns = [(each.name, each.type.name) for each in prepared.get_attributes()]
+        # Inner part, hence the bound on asyncpg: its fetch has no limit.
+        fetch = prepared._PreparedStatement__bind_execute  # type: ignore[attr-defined]  # noqa: SLF001
+        records = await fetch(arguments, known.max_rows + 1, None)
+        self.clean = not self.overdue
+        if not columns:
+            return Result([], affected(prepared.get_statusmsg()))
+        decode = postgresql_decoder(columns, known)
+        return Result([decode(row) for row in records], len(records))
 
     async def command(self, sql: str, deadline: float, *, stop: bool = True) -> str:
         """Run transaction control or settings in one round trip.
@@ -231,6 +257,11 @@ class Connection:
     def forget_plans(self) -> None:
         """Prepare every statement anew at its next use."""
         self._prepared.clear()
+
+    async def _prepare_behind(self, ahead: Sequence[str], statement: Statement) -> PreparedStatement[asyncpg.Record]:
+        if ahead:
+            await self.driver.execute("; ".join(ahead))
+        return await self._prepare(statement)
 
     async def _prepare(self, statement: Statement) -> PreparedStatement[asyncpg.Record]:
         # With asyncpg's statement cache off the result is unnamed and parsed again by every use, in the same packet.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -22,6 +23,7 @@ from nexusd.errors import (
     UniqueViolation,
     UnknownOutcome,
     ValueRefused,
+    WriteRefused,
 )
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ _REFUSALS: Final[dict[str, type[DatabaseError]]] = {
 
 _CONFLICTS: Final = frozenset({"40001", "40P01"})
 _LOST: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
-_UNAVAILABLE: Final = frozenset({"25006"})
+_READ_ONLY: Final = "25006"
 
 
 def is_lost(error: BaseException, driver: asyncpg.Connection[asyncpg.Record]) -> bool:
@@ -127,9 +129,35 @@ def _from_state(error: asyncpg.PostgresError, models: Sequence[Model]) -> NexusE
         return Cancelled() if "user request" in str(error) else DeadlineExceeded()
     if state == "55P03":
         return Overloaded("the records are locked by another transaction; try again later")
-    if state.startswith("53") or state in _UNAVAILABLE:
-        return DatabaseUnavailable()
+    if state == _READ_ONLY or state.startswith("53"):
+        return WriteRefused() if state == _READ_ONLY else DatabaseUnavailable()
     return InternalError()
+
+
+_UNUSABLE: Final = {
+    "42703": "there is no such column",
+    "42P01": "there is no such table",
+    "42883": "there is no such function or operator for these types",
+    "42702": "the column could be of several tables",
+    "42601": "this is not SQL",
+    "42804": "the types do not fit together",
+    "42P18": "the type of a parameter cannot be told; write :name::type",
+    "42P08": "a parameter has several types; write :name::type",
+    "42501": "the database role may not do this",
+    "22P02": "the literal is not of the type that stands here",
+}
+"""What is wrong with a statement that cannot be prepared, by SQLSTATE."""
+
+
+def why_not(error: asyncpg.PostgresError, sql: str) -> str:
+    """Why a statement cannot be prepared, with the word of it that the server points at; never its message."""
+    state = error.sqlstate or ""
+    why = _UNUSABLE.get(state, f"the database refuses the statement (SQLSTATE {state})")
+    position = vars(error).get("position")
+    if not isinstance(position, str) or not position.isdecimal():
+        return why
+    word = re.match(r"[\w.\"]{1,64}|\S", sql[int(position) - 1 :])
+    return f"{why}: {word[0]}" if word else why
 
 
 def lost(*, writes: bool, sent: bool) -> NexusError:

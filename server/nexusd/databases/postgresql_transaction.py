@@ -79,17 +79,22 @@ class Transaction:
         Raises:
             SerializationConflict, ConnectionLost: nothing is kept; the transaction may be replayed from its start.
         """
-        connection = self._connection
-        if connection is None:
-            result = await self._run_first(bound)
-        else:
-            result = await self._run_on(connection, bound, self._held_back.drain())
         statement = bound.statement
+        if statement.open is not None and not statement.writes:
+            async with self._held_back.read_only(self, self._roll_back_to):
+                return await self._run(bound)
+        result = await self._run(bound)
         if statement.writes:
             self._wrote = True
             if statement.model is not None and statement.model not in self._models:
                 self._models.append(statement.model)
         return result
+
+    async def _run(self, bound: Bound) -> Result:
+        connection = self._connection
+        if connection is None:
+            return await self._run_first(bound)
+        return await self._run_on(connection, bound, self._held_back.drain())
 
     def atomic(self) -> AbstractAsyncContextManager[Session]:
         """A savepoint."""

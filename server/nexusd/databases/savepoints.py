@@ -48,6 +48,14 @@ class HeldBack:
         self._savepoints += 1
         return Savepoint(session, self, f"s{self._savepoints}", roll_back_to)
 
+    def read_only(self, session: Session, roll_back_to: Callable[[str], Awaitable[None]]) -> Savepoint:
+        """The same, and nothing can be written inside; always undone, which is what ends that (PostgreSQL)."""
+        self._savepoints += 1
+        name = f"s{self._savepoints}"
+        opening = (f"SAVEPOINT {name}", "SET LOCAL transaction_read_only = on")
+        ending = (f"ROLLBACK TO SAVEPOINT {name}", f"RELEASE SAVEPOINT {name}")
+        return Savepoint(session, self, name, roll_back_to, opening=opening, ending=ending)
+
 
 class Savepoint:
     """What is done inside it is undone if it raises; inside nothing else changes.
@@ -57,9 +65,10 @@ class Savepoint:
         held_back: of that transaction.
         name: the savepoint's.
         roll_back_to: undoes what was done since the savepoint of that name, at once.
+        opening, ending: the commands around what is done; left out, a savepoint that is kept.
     """
 
-    __slots__ = ("_held_back", "_name", "_roll_back_to", "_session")
+    __slots__ = ("_ending", "_held_back", "_name", "_opening", "_roll_back_to", "_session")
 
     def __init__(
         self,
@@ -67,14 +76,20 @@ class Savepoint:
         held_back: HeldBack,
         name: str,
         roll_back_to: Callable[[str], Awaitable[None]],
+        *,
+        opening: tuple[str, ...] = (),
+        ending: tuple[str, ...] = (),
     ) -> None:
+        self._opening = opening or (f"SAVEPOINT {name}",)
+        self._ending = ending or (f"RELEASE SAVEPOINT {name}",)
         self._session = session
         self._held_back = held_back
         self._name = name
         self._roll_back_to = roll_back_to
 
     async def __aenter__(self) -> Session:
-        self._held_back.add(f"SAVEPOINT {self._name}")
+        for command in self._opening:
+            self._held_back.add(command)
         return self._session
 
     async def __aexit__(
@@ -83,10 +98,11 @@ class Savepoint:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._held_back.take_back(f"SAVEPOINT {self._name}"):
+        if self._held_back.take_back(self._opening[0]):
             return
         if kind is None:
-            self._held_back.add(f"RELEASE SAVEPOINT {self._name}")
+            for command in self._ending:
+                self._held_back.add(command)
         elif issubclass(kind, Exception):
             self._held_back.drain()
             await self._roll_back_to(self._name)

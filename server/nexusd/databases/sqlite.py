@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from nexusd.databases.database import Bound, Dialect, Statement
 from nexusd.databases.sqlite_connection import Connection, decoded, open_file
-from nexusd.databases.sqlite_errors import DRIVER_ERRORS, is_locked, translate
+from nexusd.databases.sqlite_errors import DRIVER_ERRORS, is_locked, translate, why_not
 from nexusd.databases.sqlite_jobs import Job
 from nexusd.databases.sqlite_readers import Readers
 from nexusd.databases.sqlite_transactions import ReadTransaction, WriteTransaction
 from nexusd.databases.sqlite_writer import Writer
-from nexusd.errors import ConfigurationError, DeadlineExceeded, NexusError, Problem, UnknownOutcome
+from nexusd.errors import ConfigurationError, DeadlineExceeded, InternalError, NexusError, Problem, UnknownOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,14 @@ OLDEST: Final = (3, 35, 0)
 """The first SQLite with RETURNING."""
 
 READY_S: Final = 1.0
+CHECK_S: Final = 10.0
+
+
+def _nothing(_row: object) -> dict[str, object]:
+    """Of an explanation nothing is wanted but that there is one."""
+    return {}
+
+
 _PROBE: Final = Bound(Statement("PRAGMA schema_version", None, writes=False))
 
 
@@ -95,6 +103,16 @@ class SqliteDatabase:
             return ReadTransaction(self._readers, deadline)
         patience_s = self._options.acquire_timeout_s
         return WriteTransaction(self._writer, deadline, patience_s, self._observe, read_only=read_only, keep=keep)
+
+    async def check(self, statement: Statement) -> str:
+        """Ask SQLite how it would run the statement."""
+        names = () if statement.open is None else statement.open.names
+        asked = Statement(f"EXPLAIN {statement.sql}", _nothing, writes=False)
+        try:
+            await self.run(Bound(asked, (None,) * len(names)), self._loop.time() + CHECK_S)
+        except InternalError as error:
+            return why_not(error.__cause__ or error)
+        return ""
 
     async def ready(self) -> bool:
         """Whether the file can be read and the writing thread serves."""

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sqlite3
 import time
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from nexusd.databases.database import Result
+from nexusd.databases.open_statements import sqlite_arguments, sqlite_decoder
 from nexusd.databases.sqlite_functions import register_functions
 
 if TYPE_CHECKING:
     import asyncio
     from pathlib import Path
 
-    from nexusd.databases.database import Bound, Statement
+    from nexusd.databases.database import Bound, Open, Statement
 
 PROGRESS_STEPS: Final = 50_000
 """Steps of SQLite's machine between two looks at the clock: one or two milliseconds."""
@@ -69,12 +71,31 @@ class Connection:
         RETURNING.
         """
         statement = bound.statement
+        if statement.open is not None:
+            return self._fetch_open(statement.open, bound)
         cursor = self.driver.execute(statement.sql, bound.args)
         if statement.decode is None:
             cursor.close()
             return [], max(cursor.rowcount, 0)
         rows = cursor.fetchall()
         return rows, len(rows)
+
+    def _fetch_open(self, known: Open, bound: Bound) -> Fetched:
+        """Run a statement of which nothing is known; the names of the columns come before the rows."""
+        guarded = not bound.statement.writes and not self.driver.execute("PRAGMA query_only").fetchone()[0]
+        if guarded:
+            self.command("PRAGMA query_only = ON")
+        try:
+            cursor = self.driver.execute(bound.statement.sql, sqlite_arguments(bound.args))
+            with contextlib.closing(cursor):
+                if cursor.description is None:
+                    return [], max(cursor.rowcount, 0)
+                names = tuple(each[0] for each in cursor.description)
+                rows = cursor.fetchmany(known.max_rows + 1)
+                return [names, *rows], len(rows)
+        finally:
+            if guarded:
+                self.command("PRAGMA query_only = OFF")
 
     def command(self, sql: str) -> None:
         """Run transaction control."""
@@ -112,5 +133,8 @@ def open_file(path: str | Path, *, busy_timeout_s: float, read_only: bool) -> Co
 def decoded(statement: Statement, fetched: Fetched) -> Result:
     """What was fetched, in wire values."""
     rows, affected = fetched
+    if statement.open is not None and rows:
+        row_of = sqlite_decoder([str(name) for name in rows[0]], statement.open)
+        return Result([row_of(row) for row in rows[1:]], affected)
     decode = statement.decode
     return Result([decode(row) for row in rows] if decode is not None else [], affected)

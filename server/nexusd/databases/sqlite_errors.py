@@ -19,6 +19,7 @@ from nexusd.errors import (
     SerializationConflict,
     UniqueViolation,
     ValueRefused,
+    WriteRefused,
 )
 
 if TYPE_CHECKING:
@@ -52,7 +53,18 @@ _REFUSALS: Final[dict[int, type[DatabaseError]]] = {
 }
 """By extended result code (sqlite.org/rescode.html): sqlite3 reads some of their names as "unknown"."""
 
-_UNAVAILABLE: Final = frozenset({8, IO_ERROR, 13, 14})
+_READ_ONLY: Final = 8
+_UNAVAILABLE: Final = frozenset({IO_ERROR, 13, 14})
+_UNUSABLE: Final = (
+    (r"no such column: (\S{1,64})(?s:.*)", "there is no such column: {}"),
+    (r"no such table: (\S{1,64})", "there is no such table: {}"),
+    (r"no such function: (\S{1,64})", "there is no such function: {}"),
+    (r"ambiguous column name: (\S{1,64})", "the column could be of several tables: {}"),
+    (r'near "(\S{1,64})": syntax error', "this is not SQL: {}"),
+    (r"incomplete input", "this is not SQL: it ends too early"),
+)
+"""What is wrong with a statement that cannot be prepared, by SQLite's message."""
+
 _LOCKED: Final = frozenset({BUSY, 6})
 
 
@@ -80,9 +92,18 @@ def translate(error: BaseException, models: Sequence[Model]) -> NexusError:
         return Overloaded("the database file is locked by another process; try again later")
     if primary == INTERRUPT:
         return DeadlineExceeded()
-    if primary in _UNAVAILABLE:
-        return DatabaseUnavailable()
+    if primary == _READ_ONLY or primary in _UNAVAILABLE:
+        return WriteRefused() if primary == _READ_ONLY else DatabaseUnavailable()
     return InternalError()
+
+
+def why_not(error: BaseException) -> str:
+    """Why a statement cannot be prepared, with the word of it that SQLite names; never its message."""
+    for pattern, why in _UNUSABLE:
+        named = re.fullmatch(pattern, str(error))
+        if named is not None:
+            return why.format(*named.groups())
+    return "the database refuses the statement"
 
 
 def _named(message: str) -> tuple[str | None, str | None, tuple[str, ...]]:

@@ -58,6 +58,8 @@ _NODE: Final[Mapping[str, object]] = {
     "workflow": _TEXT,
     "call": {"type": "string", "pattern": r"^[\w.]+:\w+$"},
     "pure": _FLAG,
+    "sql": _TEXT,
+    "write": _FLAG,
     "timeout_s": _SECONDS,
     "concurrency": {"type": "integer", "minimum": 1},
     "retry": _RETRY,

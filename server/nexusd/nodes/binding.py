@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, cast
 
 from nexusd.definitions.model import MISSING, FieldType
-from nexusd.definitions.shape import Record, Scalar
+from nexusd.definitions.shape import Anything, Record, Scalar
 from nexusd.documents import did_you_mean
 from nexusd.nodes.node import Binding, ParamProblem, Slot
 from nexusd.nodes.shapes import FieldTest
@@ -118,7 +118,8 @@ class Binder:
             # A template gives the value that is compared, never operators.
             shape = shape.value
         whole = cast("Placeholder", value).is_whole
-        if not whole and not (isinstance(shape, Scalar) and shape.field.type in _TEXTUAL):
+        textual = isinstance(shape, Anything) or (isinstance(shape, Scalar) and shape.field.type in _TEXTUAL)
+        if not whole and not textual:
             self.problem(path, "a template inside a text gives text, which does not fit here", "let it stand alone")
         self.binding.slots[path] = slot(shape, purpose)
 

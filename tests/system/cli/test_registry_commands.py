@@ -116,3 +116,29 @@ def test_openapi_describes_every_workflow(nexusd: Nexusd) -> None:
     document = nexusd("openapi").payload
     assert document["openapi"].startswith("3.1")
     assert {"/workflows/create_contact/execute", "/workflows/contact_list/execute"} <= document["paths"].keys()
+
+
+STATEMENT = """\
+  by_name:
+    nodes:
+      q:
+        type: SqlNode
+        sql: SELECT nme FROM contacts WHERE name = :name
+        params: {name: "{{name}}"}
+"""
+
+
+def test_statement_that_the_database_cannot_run_is_told_at_start_with_its_place(nexusd: Nexusd, folder: Path) -> None:
+    path = folder / "config" / "registry.yaml"
+    path.write_text(path.read_text(encoding="utf-8") + STATEMENT, encoding="utf-8")
+    checked = nexusd("check")
+    assert (checked.exit_code, checked.out.splitlines()[1]) == (
+        0,
+        "not checked: 1 SQL statement, which a start shows to the database",
+    )
+    started = nexusd("run", "by_name", "--name", "x")
+    assert started.exit_code == 78
+    line = (
+        path.read_text(encoding="utf-8").splitlines().index("        sql: SELECT nme FROM contacts WHERE name = :name")
+    )
+    assert f"config/registry.yaml:{line + 1}:14: there is no such column: nme\n" in started.err

@@ -18,6 +18,7 @@ from nexusd.errors import (
     UniqueViolation,
     UnknownOutcome,
     ValueRefused,
+    WriteRefused,
 )
 
 SECRET = "s3cret"  # noqa: S105 -- a row value
@@ -44,7 +45,7 @@ SECRET = "s3cret"  # noqa: S105 -- a row value
         ("57014", DeadlineExceeded),
         ("53100", DatabaseUnavailable),
         ("53300", DatabaseUnavailable),
-        ("25006", DatabaseUnavailable),
+        ("25006", WriteRefused),
         ("42703", InternalError),
         ("0A000", InternalError),
         ("XX000", InternalError),

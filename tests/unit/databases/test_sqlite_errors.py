@@ -16,6 +16,7 @@ from nexusd.errors import (
     SerializationConflict,
     UniqueViolation,
     ValueRefused,
+    WriteRefused,
 )
 
 MODEL = Model(
@@ -51,7 +52,7 @@ def failure(code: int, message: str = "") -> sqlite3.Error:
         (6, Overloaded),
         (517, SerializationConflict),
         (9, DeadlineExceeded),
-        (8, DatabaseUnavailable),
+        (8, WriteRefused),
         (10, DatabaseUnavailable),
         (266, DatabaseUnavailable),
         (13, DatabaseUnavailable),

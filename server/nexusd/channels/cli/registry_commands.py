@@ -11,11 +11,13 @@ from nexusd.channels.cli.options import GLOBAL, OUTPUT, Argument, Arguments, Opt
 from nexusd.channels.cli.output import chosen_form, print_json, print_table, printable, write
 from nexusd.channels.cli.problems import print_problems, say_problems, tell
 from nexusd.channels.http.openapi import openapi_document
+from nexusd.databases.database import Dialect
 from nexusd.definitions.execution import new_request_id
 from nexusd.definitions.registry_schema import registry_schema
 from nexusd.documents import as_mapping, did_you_mean
 from nexusd.embedding.references import PythonDefinitions
 from nexusd.errors import ConfigurationError, WorkflowNotFound
+from nexusd.planning.statements import statements
 
 if TYPE_CHECKING:
     from nexusd.planning.plan import Plan
@@ -46,6 +48,9 @@ def check(arguments: Arguments) -> int:
         write(
             f"{loaded.settings.registry.path}: {_count(models, 'model')}, {_count(workflows, 'workflow')}, no problems"
         )
+        later = sum(1 for _ in statements(loaded.registry, Dialect.SQLITE))
+        if later:
+            write(f"not checked: {_count(later, 'SQL statement')}, which a start shows to the database")
     return 0
 
 
