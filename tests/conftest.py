@@ -15,6 +15,7 @@ pytest_plugins = [
     "tests.support.connections",
     "tests.support.nodes",
     "tests.support.workflows",
+    "tests.support.keyed",
 ]
 
 # No deadline for an example, since machines differ in speed; in CI the same examples each time.

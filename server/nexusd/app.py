@@ -228,6 +228,6 @@ async def open_database(loaded: Loaded, outcome: DDLOutcome, observe: Observer) 
     try:
         await check_statements(loaded.registry, database)
         engine = catalog.engine(loaded.settings.executions.engine)
-        yield Runtime(loaded.plans, engine, database, observe, loaded.registry)
+        yield Runtime(loaded.plans, engine, database, observe, loaded.registry, keeps_keys=outcome.keeps_keys)
     finally:
         await database.close(loaded.settings.server.grace_s)

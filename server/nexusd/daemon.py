@@ -15,6 +15,7 @@ from nexusd import __version__, app, catalog
 from nexusd.channels.channel import Telemetry
 from nexusd.channels.listener import bind, url_of
 from nexusd.ddl.migration import Verdict
+from nexusd.engines.keyed_requests import keep_purging
 from nexusd.errors import ConfigurationError, Problem, StartupError
 from nexusd.events import ChannelStarted, RegistryLoaded, RegistryRejected, ServerStarted, tell_all
 from nexusd.planning.statements import check_statements
@@ -138,7 +139,7 @@ class Daemon:
             hangup.pass_to(loop, reloads.ask)
             if self._outcome.deferred:
                 self._deferred.begin(executor)
-            async with self._reloading(reloads):
+            async with self._reloading(reloads), _purging(runtime, self._outcome):
                 try:
                     return await supervisor.run(self._loaded.started)
                 finally:
@@ -258,6 +259,20 @@ async def _in_thread(work: Callable[[], app.Loaded]) -> app.Loaded:
 
     threading.Thread(target=run, name="nexusd-registry", daemon=True).start()
     return await asyncio.wrap_future(made)
+
+
+@contextlib.asynccontextmanager
+async def _purging(runtime: Runtime, outcome: DDLOutcome) -> AsyncIterator[None]:
+    """Meanwhile remove Idempotency-Keys that are kept no longer."""
+    if not outcome.keeps_keys:
+        yield
+        return
+    task = asyncio.create_task(keep_purging(runtime.database))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 class Deferred:

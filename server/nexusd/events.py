@@ -242,6 +242,36 @@ class ExecutionCancelled(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class IdempotencyRecorded(Event):
+    """The answer of a run under an Idempotency-Key was written; unless it was claimed, with what the run commits."""
+
+    name: ClassVar[str] = "idempotency.recorded"
+    level: ClassVar[str] = "debug"
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyReplayed(Event):
+    """A request under a key that was used before got the answer of the first; `execution_id` is the first's."""
+
+    name: ClassVar[str] = "idempotency.replayed"
+    workflow: str
+    channel: str
+    execution_id: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyRefused(Event):
+    """A key could not be served; `result` is `mismatch`, `in_flight`, or `unknown`, what became of an earlier run."""
+
+    name: ClassVar[str] = "idempotency.refused"
+    workflow: str
+    channel: str
+    request_id: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFinished(Event):
     """A node has ended, with an error if there is a `code`.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from nexusd.definitions.registry import Registry
 from nexusd.definitions.wire import write_json
 from nexusd.engines.engine import Engine, Run
 from nexusd.engines.history import History, Record, Status
-from nexusd.errors import Cancelled, Code, Forbidden, InternalError, NexusError, NotSupported, WorkflowNotFound
+from nexusd.engines.keyed_requests import KeyedRequests
+from nexusd.errors import Cancelled, Code, Forbidden, InternalError, NexusError, WorkflowNotFound
 from nexusd.events import (
     ErrorUnexpected,
     ExecutionCancelled,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from nexusd.databases.database import Database
     from nexusd.definitions.principal import Principal
+    from nexusd.engines.keys import Keyed
     from nexusd.planning.plan import Plan
 
 
@@ -71,11 +74,14 @@ class Runtime:
         database: Database,
         observe: Observer,
         registry: Registry | None = None,
+        *,
+        keeps_keys: bool = True,
     ) -> None:
         self.served = Served(plans, registry or Registry())
         self._engine = engine
         self.database = database
         self.history = History()
+        self._keys = KeyedRequests(self.history, observe, kept=keeps_keys)
         self._observe = observe
         self._background: set[asyncio.Task[None]] = set()
 
@@ -123,42 +129,42 @@ class Runtime:
             NexusError: anything of the contract's table, `execution_id` set once the run had begun.
         """
         plan = self._admit(invocation)
-        record = self._record(plan, invocation, asyncio.current_task())
-        started = time.perf_counter()
-        try:
-            outputs = await self._run(plan, invocation, record, plan.decode(invocation.inputs))
-        except (Exception, asyncio.CancelledError) as error:
-            told = self._failed(invocation, record, error, started)
-            if told is error or told is None:
-                raise
-            raise told from error
-        duration_s = self._finished(invocation, record, started)
-        return Execution(
-            id=record.id,
-            workflow=plan.name,
-            outputs=outputs,
-            duration_ms=round(duration_s * 1000, 3),
-        )
+        if invocation.idempotency_key is None or invocation.dry_run:
+            return await self._attended(plan, invocation, None)
+        with self._keys.serving(plan, invocation) as keyed:
+            return await self._attended(plan, invocation, keyed)
 
-    def start(self, invocation: Invocation, done: Callable[[], None]) -> Record:
+    async def start(self, invocation: Invocation, done: Callable[[], None]) -> tuple[Record, bool]:
         """Begin to run a workflow that nobody waits for; how it ends stands in the history.
 
         Args:
             invocation: its deadline, if any, counts.
-            done: called when it has ended, however it has.
+            done: called when it has ended, however it has; at once where nothing had to be begun.
+
+        Returns:
+            The execution, and whether an earlier request under the same Idempotency-Key began it.
 
         Raises:
             NexusError: it cannot be started; `done` is not called.
         """
         plan = self._admit(invocation)
-        inputs = plan.decode(invocation.inputs)
-        record = self._record(plan, invocation, None)
-        task = asyncio.create_task(self._unattended(plan, invocation, record, inputs))
+        keyed = None
+        if invocation.idempotency_key is not None and not invocation.dry_run:
+            keyed = await self._keys.begin(plan, invocation, self.database)
+            if keyed.record is not None:
+                done()
+                return keyed.record, True
+        inputs = plan.decode(invocation.inputs) if keyed is None else keyed.inputs
+        record = _begin(self.history, invocation, None)
+        task = asyncio.create_task(self._unattended(plan, invocation, record, inputs, keyed))
         record.task = task
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         task.add_done_callback(lambda _task: done())
-        return record
+        if keyed is not None:
+            keyed.record = record
+            task.add_done_callback(lambda _task: self._keys.end(keyed))
+        return record, False
 
     async def drain(self, grace_s: float) -> int:
         """Let what was started end; cancel what has not after `grace_s`, and say how many those were."""
@@ -173,22 +179,45 @@ class Runtime:
     def _admit(self, invocation: Invocation) -> Plan:
         plan = self.admit(invocation.principal, invocation.workflow)
         if invocation.idempotency_key is not None:
-            raise NotSupported("Idempotency-Key is not supported by this version")
+            self._keys.check(invocation.idempotency_key)
         return plan
 
-    def _record(self, plan: Plan, invocation: Invocation, task: asyncio.Task[None] | None) -> Record:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        caller = invocation.principal.id
-        record = Record(new_uuid7(), plan.name, invocation.channel, caller, invocation.request_id, now, task)
-        self.history.add(record)
-        return record
+    async def _attended(self, plan: Plan, invocation: Invocation, keyed: Keyed | None) -> Execution:
+        record = _begin(self.history, invocation, asyncio.current_task())
+        started = time.perf_counter()
+        try:
+            if keyed is None:
+                outputs = await self._run(plan, invocation, record, plan.decode(invocation.inputs), None)
+            else:
+                keyed.record = record
+                outputs = await self._run(plan, invocation, record, keyed.inputs, keyed)
+        except (Exception, asyncio.CancelledError) as error:
+            if keyed is not None and keyed.refused:
+                raise  # nothing was begun
+            told = self._failed(invocation, record, error, started)
+            if told is error or told is None:
+                raise
+            raise told from error
+        if keyed is not None and keyed.answer is not None:
+            if keyed.is_replay:
+                return keyed.answer.execution(plan.name)
+            self._finished(invocation, record, started)
+            return replace(keyed.answer.execution(plan.name), outputs=outputs, replayed=False)
+        duration_s = self._finished(invocation, record, started)
+        return Execution(
+            id=record.id,
+            workflow=plan.name,
+            outputs=outputs,
+            duration_ms=round(duration_s * 1000, 3),
+        )
 
     async def _unattended(
-        self, plan: Plan, invocation: Invocation, record: Record, inputs: Mapping[str, object]
+        self, plan: Plan, invocation: Invocation, record: Record, inputs: Mapping[str, object], keyed: Keyed | None
     ) -> None:
         started = time.perf_counter()
         try:
-            outputs = write_json(await self._run(plan, invocation, record, inputs))
+            made = await self._run(plan, invocation, record, inputs, keyed)
+            outputs = write_json(made) if keyed is None or keyed.answer is None else keyed.answer.outputs
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - nobody awaits this task: the history tells
             self._failed(invocation, record, error, started)
         else:
@@ -196,7 +225,7 @@ class Runtime:
             self._finished(invocation, record, started)
 
     async def _run(
-        self, plan: Plan, invocation: Invocation, record: Record, inputs: Mapping[str, object]
+        self, plan: Plan, invocation: Invocation, record: Record, inputs: Mapping[str, object], keyed: Keyed | None
     ) -> dict[str, object]:
         deadline = asyncio.get_running_loop().time() + plan.workflow.timeout_s
         if invocation.deadline is not None:
@@ -210,6 +239,7 @@ class Runtime:
             deadline=deadline,
             database=self.database,
             observe=self._observe,
+            keyed=keyed,
         )
         return await self._engine.run(run)
 
@@ -255,6 +285,14 @@ class Runtime:
         else:
             self._observe(ExecutionFailed(*place, told.code.value, told.node, shown(invocation.principal)))
         return told if attended else None
+
+
+def _begin(history: History, invocation: Invocation, task: asyncio.Task[None] | None) -> Record:
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    caller = invocation.principal.id
+    record = Record(new_uuid7(), invocation.workflow, invocation.channel, caller, invocation.request_id, now, task)
+    history.add(record)
+    return record
 
 
 def unexpected(where: str, request_id: str, error: BaseException) -> ErrorUnexpected:

@@ -210,7 +210,7 @@ class HttpServer:
         types = {f"{name.title()}Node": _NodeType(f"{name.title()}Node", run) for name, run in runners.items()}
         made = {each.name: each for each in (*map(workflow, runners), *self.workflows)}
         plans = compile_registry(Registry(workflows=made), types)
-        self.runtime = Runtime(plans, InlineEngine(), NoDatabase(), self.events.append)
+        self.runtime = Runtime(plans, InlineEngine(), NoDatabase(), self.events.append, keeps_keys=False)
         telemetry = Telemetry(self.events.append)
         channel = HttpChannel(self.runtime, self.settings, self.socket, self.health, telemetry, grace_s=self.grace_s)
         return await channel.run(self._ready.set, self.drain)

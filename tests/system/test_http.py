@@ -169,12 +169,6 @@ def test_a_dry_run_answers_like_a_run_and_keeps_nothing(daemon: Daemon) -> None:
     assert post(daemon, body).status_code == 200
 
 
-def test_an_idempotency_key_is_refused_rather_than_ignored(daemon: Daemon) -> None:
-    answer = post(daemon, b'{"inputs": {}}', **{"Idempotency-Key": "k"})
-
-    assert (answer.status_code, answer.json()["code"]) == (422, "not_supported")
-
-
 @pytest.mark.parametrize(
     ("sent", "status", "code"),
     [

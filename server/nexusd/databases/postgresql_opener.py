@@ -23,6 +23,10 @@ RECONNECT_S: Final = (0.02, 0.2)
 """Bounds of the random pause after a failed attempt."""
 
 
+STOP_S: Final = 0.5
+"""How long the end waits for connections that are being opened."""
+
+
 class Background:
     """Tasks that nobody awaits, kept so that they are neither collected nor left behind."""
 
@@ -35,9 +39,11 @@ class Background:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def cancel(self) -> None:
-        """End all."""
+    async def cancel(self, after_s: float = 0.0) -> None:
+        """End all; those that have not ended by themselves `after_s`."""
         tasks = tuple(self._tasks)
+        if tasks and after_s:
+            await asyncio.wait(tasks, timeout=after_s)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -110,7 +116,8 @@ class Opener:
     async def stop(self) -> None:
         """Open no more."""
         self._stopped = True
-        await self._background.cancel()
+        # asyncpg does not take it well to be cancelled while it connects: it leaves an exception that nobody retrieves.
+        await self._background.cancel(STOP_S)
 
     def _wanted(self) -> int:
         if self._stopped:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from nexusd.ddl.deferred import DeferredSteps
 from nexusd.ddl.errors import DatabaseRefused, DatabaseUnreachable, DDLCancelled, DDLError
 from nexusd.ddl.files import read_files
+from nexusd.ddl.ledger import KEY_TABLE
 from nexusd.ddl.migration import Migration, Verdict
 from nexusd.ddl.tables import wanted_tables
 from nexusd.events import DatabaseWaiting, MigrationApplied, MigrationStepFailed
@@ -41,6 +42,7 @@ class DDLOutcome:
         steps: statements applied.
         deferred: steps that `run_deferred` is to make once the server is ready.
         secret: the daemon's key, the same for every process on this database.
+        keeps_keys: whether there is a table for Idempotency-Keys.
         connection: of a database in memory, open; the data layer goes on with it.
         backup: the copy made before tables of a SQLite file were built anew, or empty.
     """
@@ -49,6 +51,7 @@ class DDLOutcome:
     steps: int
     deferred: int
     secret: bytes
+    keeps_keys: bool
     connection: sqlite3.Connection | None
     backup: str
     duration_s: float
@@ -145,6 +148,7 @@ class SyncDDLExecutor:
         target = self._target = self._reach()
         try:
             result = self._migration(target).bring()
+            keeps_keys = target.has_table(KEY_TABLE)
         except BaseException:
             connection = target.hand_over()
             if connection is not None:
@@ -160,6 +164,7 @@ class SyncDDLExecutor:
             steps=result.steps,
             deferred=result.deferred,
             secret=result.secret,
+            keeps_keys=keeps_keys,
             connection=target.hand_over(),
             backup=result.backup,
             duration_s=duration_s,

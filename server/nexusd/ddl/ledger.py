@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from nexusd.ddl.files import MigrationFile
     from nexusd.ddl.target import Target
 
-MARKS: Final = ("_nexusd_schema_state", "_nexusd_api_key")
+KEY_TABLE: Final = "_nexusd_idempotency"
+"""What is kept of Idempotency-Keys."""
+
+MARKS: Final = ("_nexusd_schema_state", "_nexusd_api_key", KEY_TABLE)
 """For each of the ledger's scripts, in order, a table that it makes: by these is known how far a database is."""
 
 FORMAT: Final = len(MARKS)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from nexusd.databases.database import Database
     from nexusd.definitions.execution import Invocation
+    from nexusd.engines.keys import Keyed
     from nexusd.events import Observer
     from nexusd.planning.plan import Plan
 
@@ -22,6 +23,7 @@ class Run:
         inputs: validated by the plan's decoder.
         now: start of the run, RFC 3339, UTC, six digits.
         deadline: `loop.time()` at which it is cut off.
+        keyed: the Idempotency-Key that it runs under.
     """
 
     id: str
@@ -32,13 +34,14 @@ class Run:
     deadline: float
     database: Database
     observe: Observer
+    keyed: Keyed | None = None
 
 
 class Engine(Protocol):
     """Runs plans."""
 
     async def run(self, run: Run) -> dict[str, object]:
-        """Run to the end and return the outputs.
+        """Run to the end and return the outputs; under a key that was used before, `keyed.answer` is the answer.
 
         Raises:
             NexusError: with `node` set to the node that failed; nothing of a transaction is kept.

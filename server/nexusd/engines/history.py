@@ -113,6 +113,14 @@ class History:
         if len(self._records) > self._max_records:
             self._drop_one()
 
+    def drop(self, record: Record) -> None:
+        """Forget a record that turned out to be no execution."""
+        self._records.pop(record.id, None)
+
+    def find(self, execution_id: str) -> Record | None:
+        """The record of that id, if it is kept."""
+        return self._records.get(execution_id)
+
     def keep_outputs(self, record: Record, outputs: bytes) -> None:
         """Keep a result for whoever asks for it later."""
         record.outputs = outputs

@@ -8,11 +8,13 @@ import uuid
 from typing import TYPE_CHECKING, Final
 
 from nexusd.engines.frame import GRACE_S, Frame, run_frame
+from nexusd.engines.keyed import KeyedRun
 from nexusd.errors import ConnectionLost, DeadlineExceeded, NotSupported, SerializationConflict
 from nexusd.events import TransactionReplayed
 from nexusd.planning.plan import Scope
 
 if TYPE_CHECKING:
+    from nexusd.databases.database import Session
     from nexusd.engines.engine import Run
 
 REPLAYS: Final = 3
@@ -29,6 +31,8 @@ class InlineEngine:
         """Run to the end; see Engine."""
         try:
             async with asyncio.timeout_at(run.deadline + GRACE_S):
+                if run.keyed is not None:
+                    return await KeyedRun(run, run.keyed, _work).go()
                 return await self._attempts(run)
         except TimeoutError as error:
             raise DeadlineExceeded from error
@@ -57,14 +61,16 @@ class InlineEngine:
         plan = run.plan
         if run.invocation.dry_run and not all(node.effects.rehearsable for node in plan.nodes):
             raise NotSupported("the workflow has a node whose work outside a dry run could not undo")
-        scope = _scope(run)
         if plan.transaction or run.invocation.dry_run:
             read_only = not any(node.effects.database and node.effects.writes for node in plan.nodes)
             keep = not run.invocation.dry_run
             async with run.database.transaction(run.deadline, read_only=read_only, keep=keep) as session:
-                return await run_frame(Frame(run, plan, scope, session, shared=True, deadline=run.deadline))
-        session = run.database.session(run.deadline)
-        return await run_frame(Frame(run, plan, scope, session, shared=False, deadline=run.deadline))
+                return await _work(run, session, shared=True)
+        return await _work(run, run.database.session(run.deadline), shared=False)
+
+
+async def _work(run: Run, session: Session, *, shared: bool) -> dict[str, object]:
+    return await run_frame(Frame(run, run.plan, _scope(run), session, shared=shared, deadline=run.deadline))
 
 
 def _scope(run: Run) -> Scope:

@@ -58,6 +58,9 @@ POOL_WAIT: Final = Family(
 RETRIES: Final = Family(
     "nexusd_db_retries", Kind.COUNTER, "Statements and transactions that were run again.", ("reason",)
 )
+IDEMPOTENCY: Final = Family(
+    "nexusd_idempotency", Kind.COUNTER, "Requests under an Idempotency-Key, by what became of them.", ("result",)
+)
 CONNECTIONS_LOST: Final = Family(
     "nexusd_db_connections_lost", Kind.COUNTER, "Database connections that ended by themselves.", ("reason",)
 )
@@ -89,7 +92,8 @@ FAMILIES: Final[dict[str, Family]] = {
     family.name: family
     for family in (
         REQUESTS, ACTIVE, EXECUTIONS, EXECUTION_TIME, NODE_TIME, TOOL_CALLS, SHED, REJECTED, CONNECTIONS, CHANNEL_UP,
-        POOL, POOL_WAIT, RETRIES, CONNECTIONS_LOST, MIGRATIONS_PENDING, LOOP_LAG, LINES_DROPPED, STARTUP, BUILD,
+        IDEMPOTENCY, POOL, POOL_WAIT, RETRIES, CONNECTIONS_LOST, MIGRATIONS_PENDING, LOOP_LAG, LINES_DROPPED,
+        STARTUP, BUILD,
     )
 }  # fmt: skip
 """By name; a counter's is without its `_total`."""

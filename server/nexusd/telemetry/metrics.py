@@ -17,6 +17,9 @@ from nexusd.events import (
     ExecutionCancelled,
     ExecutionFailed,
     ExecutionFinished,
+    IdempotencyRecorded,
+    IdempotencyRefused,
+    IdempotencyReplayed,
     MigrationApplied,
     MigrationStepDone,
     NodeFinished,
@@ -142,6 +145,11 @@ class Metrics:
             status = "completed" if event.code is None else "failed"
             nodes.add((event.workflow, event.node, event.type, status), event.duration_s)
 
+        keys = self._counter(families.IDEMPOTENCY)
+        keys.begin(*((result,) for result in ("recorded", "replayed", "mismatch", "in_flight", "unknown")))
+        self._on(IdempotencyRecorded, lambda _event: keys.add(("recorded",)))
+        self._on(IdempotencyReplayed, lambda _event: keys.add(("replayed",)))
+        self._on(IdempotencyRefused, lambda event: keys.add((event.result,)))
         self._on(ExecutionFinished, lambda event: ended(event, "completed"))
         self._on(ExecutionFailed, lambda event: ended(event, "failed"))
         self._on(ExecutionCancelled, lambda event: ended(event, "cancelled"))

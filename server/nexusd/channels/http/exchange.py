@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from nexusd.definitions.execution import new_request_id
 from nexusd.definitions.principal import ANONYMOUS
 from nexusd.definitions.wire import write_json
-from nexusd.errors import PayloadTooLarge, UnsupportedMediaType
+from nexusd.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,7 @@ UNKNOWN_ROUTE: Final = "other"
 """The route of a request for which there is none: a path may hold anything."""
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_QUOTED: Final = re.compile(r'"([^"\\]*)"')
 
 
 class Exchange:
@@ -120,6 +121,19 @@ class Exchange:
         values = [value for name, value in self.scope["headers"] if name == b"prefer"]
         words = b",".join(values).decode("latin-1").lower().split(",")
         return frozenset("".join(word.partition(";")[0].split()).replace('"', "") for word in words)
+
+    def idempotency_key(self) -> str:
+        """The `Idempotency-Key` header: its text, or what stands in quotes (draft-ietf-httpapi-idempotency-key-header).
+
+        Raises:
+            BadRequest: there are several.
+        """
+        values = [value for name, value in self.scope["headers"] if name == b"idempotency-key"]
+        if len(values) > 1:
+            raise BadRequest("there must be one Idempotency-Key")
+        text: str = values[0].decode("latin-1")
+        quoted = _QUOTED.fullmatch(text)
+        return text if quoted is None else quoted[1]
 
     async def json(self, status: int, value: object, *headers: tuple[bytes, bytes]) -> None:
         """Answer with any value as JSON, with all its digits."""

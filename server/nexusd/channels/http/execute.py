@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DRY_RUN: Final = "tx=rollback"
 ASYNC: Final = "respond-async"
+REPLAYED: Final = (b"idempotency-replayed", b"true")
 _JSON: Final = (b"content-type", b"application/json")
 
 
@@ -53,7 +54,6 @@ class ExecuteHandler:
         body = await exchange.json_body(plan.workflow.max_body_bytes or self._settings.max_body_bytes)
         asked = exchange.preferences() if b"prefer" in exchange.headers else frozenset()
         respond_async = ASYNC in asked
-        key = exchange.headers.get(b"idempotency-key")
         invocation = Invocation(
             workflow=name,
             inputs=_inputs(body),
@@ -62,7 +62,7 @@ class ExecuteHandler:
             principal=exchange.principal,
             deadline=None if respond_async else asyncio.get_running_loop().time() + self._settings.request_timeout_s,
             dry_run=DRY_RUN in asked,
-            idempotency_key=None if key is None else key.decode("latin-1"),
+            idempotency_key=exchange.idempotency_key() if b"idempotency-key" in exchange.headers else None,
         )
         headers = [_JSON]
         applied = [preference for preference in (DRY_RUN, ASYNC) if preference in asked]
@@ -94,16 +94,20 @@ class ExecuteHandler:
             "outputs": execution.outputs,
             "duration_ms": execution.duration_ms,
         }
+        if execution.replayed:
+            headers.append(REPLAYED)
         await exchange.answer(200, headers, write_json(answer))
 
     async def _start(self, exchange: Exchange, invocation: Invocation, headers: list[tuple[bytes, bytes]]) -> None:
         """Answer where the outcome will be found; the run keeps its place until it has ended."""
         try:
-            record = self._runtime.start(invocation, self._admission.leave)
+            record, replayed = await self._runtime.start(invocation, self._admission.leave)
         except BaseException:
             self._admission.leave()
             raise
         exchange.execution_id = record.id
+        if replayed:
+            headers.append(REPLAYED)
         location = f"/executions/{record.id}"
         body = write_json(execution_view(record))
         await exchange.answer(202, [*headers, (b"location", location.encode())], body)

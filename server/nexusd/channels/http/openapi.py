@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from nexusd import __version__
 from nexusd.channels.http.examples import example_of
+from nexusd.definitions.idempotency import KEY_PATTERN
 from nexusd.definitions.model import Operation
 from nexusd.engines.history import Status
 from nexusd.errors import Code
@@ -90,7 +91,7 @@ def _execute(plan: Plan) -> Json:
         "operationId": f"execute_{plan.name}",
         "summary": plan.workflow.description.partition("\n")[0] or f"Execute {plan.name}.",
         "tags": ["workflows"],
-        "parameters": [_ref("parameters", "Prefer"), _ref("parameters", "RequestId")],
+        "parameters": [_ref("parameters", name) for name in ("IdempotencyKey", "Prefer", "RequestId")],
         "requestBody": {
             "required": "required" in body,
             "content": {
@@ -103,7 +104,7 @@ def _execute(plan: Plan) -> Json:
         "responses": {
             "200": {
                 "description": "It completed.",
-                "headers": _HEADERS | {"Preference-Applied": {"schema": _TEXT}},
+                "headers": _HEADERS | _REPLAYED | {"Preference-Applied": {"schema": _TEXT}},
                 "content": {"application/json": {"schema": answer}},
             },
             "202": _answer("It has started.", _ref("schemas", "Execution"), Location={"schema": _TEXT}),
@@ -132,6 +133,7 @@ def _answer(description: str, schema: Mapping[str, object], **headers: object) -
 
 
 _HEADERS: Final[Json] = {"X-Request-ID": {"schema": _TEXT}}
+_REPLAYED: Final[Json] = {"Idempotency-Replayed": {"schema": {"const": "true"}}}
 _PROBLEMS: Final[Json] = {"4XX": _ref("responses", "Problem"), "5XX": _ref("responses", "Problem")}
 _ID: Final[Json] = {
     "name": "id",
@@ -226,6 +228,12 @@ _COMPONENTS: Final[Json] = {
             "description": "tx=rollback: run everything, keep nothing. respond-async: answer 202 at once (RFC 7240).",
             "schema": _TEXT,
             "examples": {"dry_run": {"value": "tx=rollback"}, "asynchronous": {"value": "respond-async"}},
+        },
+        "IdempotencyKey": {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "Requests with one key and equal inputs have one effect and one answer, for 24 hours.",
+            "schema": {"type": "string", "pattern": KEY_PATTERN},
         },
         "RequestId": {
             "name": "X-Request-ID",

@@ -44,7 +44,9 @@ STATUS: Final[dict[Code, int]] = {
     Code.INTERNAL: 500,
 }
 
-RETRY_AFTER: Final = frozenset({Code.OVERLOADED, Code.DATABASE_UNAVAILABLE, Code.UNKNOWN_OUTCOME})
+RETRY_AFTER: Final = frozenset(
+    {Code.OVERLOADED, Code.DATABASE_UNAVAILABLE, Code.UNKNOWN_OUTCOME, Code.IDEMPOTENCY_IN_FLIGHT}
+)
 """Errors that say when to come back: in a second."""
 
 

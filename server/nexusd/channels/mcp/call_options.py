@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from nexusd.definitions.idempotency import KEY_PATTERN, MAX_LENGTH, is_key
 from nexusd.definitions.shape import escape
 from nexusd.errors import Fault, InvalidInput
 
@@ -25,9 +26,12 @@ IDEMPOTENCY_KEY: Final = "nexusd/idempotencyKey"
 EXECUTION_ID: Final = "nexusd/executionId"
 """Where a result says which execution it came from."""
 
-MAX_KEY_LENGTH: Final = 255
-
 _DRY_RUN_SCHEMA: Final = {"type": "boolean", "description": "Run everything, keep nothing in the database."}
+_KEY_SCHEMA: Final = {
+    "type": "string",
+    "pattern": KEY_PATTERN,
+    "description": "Calls under one key have one effect and one result, for 24 hours.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,8 @@ def read_options(meta: Mapping[str, object] | None) -> CallOptions:
     if not isinstance(dry_run, bool):
         faults.append(_fault(DRY_RUN, "must be true or false"))
     key = meta.get(IDEMPOTENCY_KEY)
-    if key is not None and not (isinstance(key, str) and 0 < len(key) <= MAX_KEY_LENGTH):
-        faults.append(_fault(IDEMPOTENCY_KEY, f"must be text of 1 to {MAX_KEY_LENGTH} characters"))
+    if key is not None and not (isinstance(key, str) and is_key(key)):
+        faults.append(_fault(IDEMPOTENCY_KEY, f"must be text of 1 to {MAX_LENGTH} visible ASCII characters"))
     if faults:
         raise InvalidInput("; ".join(f"{fault.pointer} {fault.detail}" for fault in faults), faults=faults)
     return CallOptions(dry_run is True, key if isinstance(key, str) else None)
@@ -63,9 +67,12 @@ def read_options(meta: Mapping[str, object] | None) -> CallOptions:
 
 def declared_options(plan: Plan) -> dict[str, object]:
     """The options that a workflow honours, for its tool's `_meta`."""
-    if plan.read_only or not all(node.effects.rehearsable for node in plan.nodes):
+    if plan.read_only:
         return {}
-    return {DRY_RUN: _DRY_RUN_SCHEMA}
+    options: dict[str, object] = {IDEMPOTENCY_KEY: _KEY_SCHEMA}
+    if all(node.effects.rehearsable for node in plan.nodes):
+        options[DRY_RUN] = _DRY_RUN_SCHEMA
+    return options
 
 
 def _fault(name: str, detail: str) -> Fault:

@@ -190,10 +190,29 @@ def test_a_dry_run_says_that_it_was_one(server: HttpServer) -> None:
     assert "preference-applied" not in server.execute("echo", 1, Prefer="tx=commit, handling=strict").headers
 
 
-def test_an_idempotency_key_is_refused_while_it_is_not_kept(server: HttpServer) -> None:
+def test_an_idempotency_key_is_refused_where_the_database_has_no_table_for_it(server: HttpServer) -> None:
     answer = server.execute("echo", 1, Idempotency_Key="k")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "not_supported")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ["Idempotency-Key: a", "Idempotency-Key: a"],
+        ["Idempotency-Key:"],
+        ["Idempotency-Key: two words"],
+        ["Idempotency-Key: \xe9"],
+        [f"Idempotency-Key: {'k' * 256}"],
+        ['Idempotency-Key: ""'],
+        ['Idempotency-Key: "two words"'],
+    ],
+)
+def test_what_is_no_idempotency_key_is_a_bad_request(server: HttpServer, fields: list[str]) -> None:
+    with server.connect() as client:
+        answer = client.execute("echo", b"{}", *fields).answer()
+
+    assert (answer.status, answer.json()["code"]) == (400, "bad_request")
 
 
 def test_a_run_that_takes_too_long_is_a_timeout(serve_http: Callable[..., HttpServer]) -> None:
