@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import threading
 import time
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from nexusd import __version__, catalog
 from nexusd.databases.cursors import CursorSigner
+from nexusd.databases.database import Bound, Dialect, Statement
+from nexusd.databases.rehearsal import Rehearsal
 from nexusd.definitions.loader import PythonSource, load_registry
 from nexusd.errors import ConfigurationError, Problem
 from nexusd.events import ignore
@@ -22,8 +25,10 @@ from nexusd.planning.statements import check_statements
 from nexusd.runtime import Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
+    from nexusd.databases.database import Database, Session
     from nexusd.ddl.administration import Administration
     from nexusd.ddl.executor import DDLOutcome, SyncDDLExecutor
     from nexusd.ddl.keys import KeyAdministration
@@ -231,3 +236,57 @@ async def open_database(loaded: Loaded, outcome: DDLOutcome, observe: Observer) 
         yield Runtime(loaded.plans, engine, database, observe, loaded.registry, keeps_keys=outcome.keeps_keys)
     finally:
         await database.close(loaded.settings.server.grace_s)
+
+
+REHEARSAL_S: Final = 3600.0
+"""When a rehearsal is cut off that nothing else has ended."""
+
+_MAY_MAKE_TEMPORARY: Final = "SELECT has_database_privilege(current_database(), 'TEMP')"
+_SEARCH_FIRST: Final = "SELECT set_config('search_path', '{}, ' || current_setting('search_path'), true)"
+
+
+@contextlib.asynccontextmanager
+async def open_rehearsals(loaded: Loaded) -> AsyncIterator[Callable[[], AbstractAsyncContextManager[Database]]]:
+    """A function that opens a database with the registry's tables, all of them empty, of which nothing is ever kept.
+
+    Each is one transaction that is rolled back. On PostgreSQL it is one of the configured server's, with temporary
+    tables that hide those of the same names; SQLite has a database in memory instead of the configured file.
+
+    Raises:
+        StartupError, NexusError: the database cannot be used.
+    """
+    settings = loaded.settings.database
+    executor = outcome = None
+    if catalog.is_sqlite(settings.url):
+        settings = replace(settings, url="sqlite:///:memory:", ddl_url="", auto_migrate="true")
+        loaded = replace(loaded, settings=replace(loaded.settings, database=settings))
+        executor, outcome = await migrate_beside(loaded, ignore)
+    loaded.signer.use(os.urandom(32))
+    database = catalog.database(replace(settings, pool_min=0, pool_max=1), outcome, ignore)
+    await database.open()
+    tables = [] if executor else catalog.new_tables(loaded.registry, database.dialect)
+    try:
+        yield partial(_rehearse, database, tables)
+    finally:
+        await database.close(loaded.settings.server.grace_s)
+
+
+@contextlib.asynccontextmanager
+async def _rehearse(database: Database, tables: Sequence[str]) -> AsyncIterator[Database]:
+    deadline = asyncio.get_running_loop().time() + REHEARSAL_S
+    async with database.transaction(deadline, read_only=False, keep=False) as session:
+        if database.dialect is Dialect.POSTGRESQL:
+            await _hide(session)
+        for sql in tables:
+            await session.run(Bound(Statement(sql, None, writes=True)))
+        yield Rehearsal(session)
+
+
+async def _hide(session: Session) -> None:
+    """Have new tables made where nobody else sees them, and found before all others."""
+    asked = await session.run(Bound(Statement(_MAY_MAKE_TEMPORARY, lambda row: {"may": row[0]}, writes=False)))
+    space = "pg_temp"
+    if not asked.rows[0]["may"]:
+        space = f'"_nexusd_case_{os.getpid()}"'
+        await session.run(Bound(Statement(f"CREATE SCHEMA {space}", None, writes=True)))
+    await session.run(Bound(Statement(_SEARCH_FIRST.format(space), None, writes=True)))

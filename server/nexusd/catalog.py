@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from nexusd.channels.channel import Telemetry
     from nexusd.databases.cursors import CursorSigner
-    from nexusd.databases.database import Database
+    from nexusd.databases.database import Database, Dialect
     from nexusd.ddl.administration import Administration
     from nexusd.ddl.executor import DDLOutcome, SyncDDLExecutor
     from nexusd.ddl.keys import KeyAdministration
@@ -160,7 +160,22 @@ def ddl_connect(settings: DatabaseSettings) -> Connect:
     return connect
 
 
-def database(settings: DatabaseSettings, outcome: DDLOutcome, observe: Observer) -> Database:
+def new_tables(registry: Registry, dialect: Dialect) -> list[str]:
+    """The statements that make the tables of a registry where there are none."""
+    from nexusd.ddl.tables import creation, wanted_tables
+
+    return [sql for _, sql in creation(wanted_tables(registry.models, dialect).values())]
+
+
+def table_order(registry: Registry) -> list[str]:
+    """The models of a registry, each behind those it refers to."""
+    from nexusd.databases.database import Dialect
+    from nexusd.ddl.tables import wanted_tables
+
+    return [table.model.name for table in wanted_tables(registry.models, Dialect.SQLITE).values()]
+
+
+def database(settings: DatabaseSettings, outcome: DDLOutcome | None, observe: Observer) -> Database:
     """The database of the settings; one in memory goes on with the connection that made its tables."""
     from nexusd.databases.database import Pooler, PoolOptions
 
@@ -175,7 +190,7 @@ def database(settings: DatabaseSettings, outcome: DDLOutcome, observe: Observer)
         from nexusd.databases.sqlite import SqliteDatabase
 
         path = settings.url.removeprefix("sqlite:///")
-        return SqliteDatabase(outcome.connection or path, options=options, observe=observe)
+        return SqliteDatabase((outcome and outcome.connection) or path, options=options, observe=observe)
     from nexusd.databases.postgresql import PostgresqlDatabase
 
     return PostgresqlDatabase(settings.url, options=options, observe=observe)

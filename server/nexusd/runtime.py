@@ -288,7 +288,7 @@ class Runtime:
 
 
 def _begin(history: History, invocation: Invocation, task: asyncio.Task[None] | None) -> Record:
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    now = invocation.now or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     caller = invocation.principal.id
     record = Record(new_uuid7(), invocation.workflow, invocation.channel, caller, invocation.request_id, now, task)
     history.add(record)

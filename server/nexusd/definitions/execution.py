@@ -26,6 +26,7 @@ class Invocation:
         channel: `http`, `mcp` or `cli`.
         deadline: `loop.time()` at which the caller stops waiting; None: the workflow's own limit alone.
         dry_run: run everything, keep nothing in the database.
+        now: the start that the run is told, RFC 3339 in UTC with six digits; None: the clock's.
         conversation: the line to a caller who hears while the run lasts; None: nobody does.
     """
 
@@ -37,6 +38,7 @@ class Invocation:
     deadline: float | None = None
     dry_run: bool = False
     idempotency_key: str | None = None
+    now: str | None = None
     conversation: Conversation | None = None
 
 

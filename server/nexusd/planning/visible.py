@@ -126,7 +126,7 @@ class Visible:
 
     def _without_result(self, name: str, node_id: str) -> tuple[str, str] | None:
         if name == node_id:
-            return f"the node {node_id} cannot use its own result", ""
+            return f"the node {node_id} cannot use its own result", f"an input of that name is inputs.{name}"
         part = self._parts.get(name)
         if part is None or part.node.on_error != node_id:
             return None

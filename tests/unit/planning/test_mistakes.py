@@ -22,7 +22,7 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("      a: {type: ContactCreateNode, params: {nme: x, name: x, email: y}}\n", "", "14:50 there is no param named 'nme' (did you mean 'name'?)"),
         ("      a: {type: ContactCreateNode, params: {name: x, email: y, age: '8'}}\n", "", "14:69 must be an integer"),
         ("      a: {type: ContactCreateNode, params: {name: '{{', email: y}}\n", "", "14:51 not a template: a template begins with a name, such as {{ email }}"),
-        ("      a: {type: ContactReadNode, params: {id: '{{a.id}}'}}\n", "", "14:47 the node a cannot use its own result"),
+        ("      a: {type: ContactReadNode, params: {id: '{{a.id}}'}}\n", "", "14:47 the node a cannot use its own result (an input of that name is inputs.a)"),
         ("      a: {type: ContactReadNode, params: {id: '{{b.id}}'}}\n      b: {type: ContactReadNode, params: {id: '{{a.id}}'}}\n", "", "14:10 the nodes wait for each other: a -> b -> a"),
         (CREATE + "      r: {type: ContactReadNode, params: {id: '{{create.idd}}'}}\n", "", "15:47 the result of create has no idd"),
         (CREATE + "      r: {type: ContactListNode, params: {limit: '{{create.name}}'}}\n", "", "15:50 create.name is a str; here must stand an int of 0 to 1000"),

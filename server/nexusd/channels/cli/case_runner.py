@@ -1,4 +1,4 @@
-"""Runs cases: each on an empty SQLite database in memory, migrated as a start would."""
+"""Runs cases: each in a transaction of its own that is rolled back, on tables that are empty before."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from nexusd import app
+from nexusd import app, catalog
+from nexusd.channels.cli.differences import differences_of, row_differences
 from nexusd.definitions.execution import Invocation, new_request_id
 from nexusd.definitions.model import Operation
 from nexusd.definitions.wire import read_json, write_json
 from nexusd.definitions.workflow import Node, Workflow
 from nexusd.embedding.references import PythonDefinitions
 from nexusd.errors import NexusError
+from nexusd.events import ignore
+from nexusd.planning.mocks import with_mocks
+from nexusd.runtime import Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from nexusd.channels.cli.cases import Case
+    from nexusd.databases.database import Database
     from nexusd.definitions.model import Model
-    from nexusd.runtime import Runtime
-    from nexusd.settings import Settings
 
-_IN_MEMORY: Final = "sqlite:///:memory:"
 _MAX_ROWS: Final = 1000
-_SHOWN: Final = 200
-"""Characters of a value that a difference repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,32 +47,63 @@ class CaseRunner:
         registry = loaded.registry
         reserved = {each.name: each for model in registry.models.values() for each in _row_workflows(model)}
         extended = replace(registry, workflows={**registry.workflows, **reserved})
-        self._loaded = app.load(_in_memory(loaded.settings), PythonDefinitions(), extended)
+        self._loaded = app.load(loaded.settings, PythonDefinitions(), extended)
+        self._order = catalog.table_order(registry)
 
     def run(self, cases: Sequence[Case]) -> Iterator[Result]:
-        """Run one after the other."""
+        """Run one after the other.
+
+        Raises:
+            NexusError: the database cannot be used.
+        """
         with asyncio.Runner() as runner:
+            results = self._results(cases)
+            try:
+                while (result := runner.run(_next(results))) is not None:
+                    yield result
+            finally:
+                runner.run(_close(results))
+
+    async def _results(self, cases: Sequence[Case]) -> AsyncGenerator[Result, None]:
+        async with app.open_rehearsals(self._loaded) as rehearse:
             for case in cases:
                 started = time.perf_counter()
-                differences = tuple(runner.run(self._differences(case)))
+                differences = tuple(await self._differences(case, rehearse))
                 yield Result(case, differences, time.perf_counter() - started)
 
-    async def _differences(self, case: Case) -> list[str]:
-        async with app.open_runtime(self._loaded) as runtime:
+    async def _differences(
+        self, case: Case, rehearse: Callable[[], AbstractAsyncContextManager[Database]]
+    ) -> list[str]:
+        differences: list[str] = []
+        async with rehearse() as database:
+            runtime = self._runtime(case, database)
             try:
-                for model, rows in case.given.items():
-                    await _call(runtime, _writer(model), {"records": rows})
+                for model in sorted(case.given, key=self._order.index):
+                    await _call(runtime, _writer(model), {"records": case.given[model]}, case)
             except NexusError as error:
                 return [f"given: {_told(error)}"]
-            differences = await _run(runtime, case)
-            for model, expected in (case.rows or {}).items():
-                outputs = await _call(runtime, _reader(model), {})
-                differences += _row_differences(model, expected, _records(outputs))
+            differences += await _run(runtime, case)
+            try:
+                for model, expected in (case.rows or {}).items():
+                    found = await _call(runtime, _reader(model), {}, case)
+                    differences += row_differences(model, expected, _records(found))
+            except NexusError as error:
+                differences.append(f"rows: cannot be read: {_told(error)}")
         return differences
 
+    def _runtime(self, case: Case, database: Database) -> Runtime:
+        plans = self._loaded.plans
+        mocked = {**plans, case.workflow: with_mocks(plans[case.workflow], case.mocks)}
+        engine = catalog.engine(self._loaded.settings.executions.engine)
+        return Runtime(mocked, engine, database, ignore, self._loaded.registry)
 
-def _in_memory(settings: Settings) -> Settings:
-    return replace(settings, database=replace(settings.database, url=_IN_MEMORY, ddl_url="", auto_migrate="true"))
+
+async def _next(results: AsyncGenerator[Result, None]) -> Result | None:
+    return await anext(results, None)
+
+
+async def _close(results: AsyncGenerator[Result, None]) -> None:
+    await results.aclose()
 
 
 def _row_workflows(model: Model) -> tuple[Workflow, Workflow]:
@@ -92,16 +124,18 @@ def _reader(model: str) -> str:
     return f"{model}.read"
 
 
-async def _call(runtime: Runtime, workflow: str, inputs: object) -> object:
+async def _call(runtime: Runtime, workflow: str, inputs: object, case: Case) -> object:
     """The outputs as plain JSON values."""
-    invocation = Invocation(workflow=workflow, inputs=write_json(inputs), channel="cli", request_id=new_request_id())
+    invocation = Invocation(
+        workflow=workflow, inputs=write_json(inputs), channel="cli", request_id=new_request_id(), now=case.now
+    )
     execution = await runtime.execute(invocation)
     return read_json(write_json(execution.outputs))
 
 
 async def _run(runtime: Runtime, case: Case) -> list[str]:
     try:
-        outputs = await _call(runtime, case.workflow, case.inputs)
+        outputs = await _call(runtime, case.workflow, case.inputs, case)
     except NexusError as error:
         return _error_differences(case, error)
     if case.error is not None:
@@ -113,53 +147,22 @@ def _error_differences(case: Case, error: NexusError) -> list[str]:
     if case.error != error.code.value:
         expected = f"expected {case.error}, got" if case.error is not None else "the workflow ended with"
         return [f"error: {expected} {_told(error)}"]
+    differences: list[str] = []
     found = sorted(fault.pointer for fault in error.faults)
     if case.pointers is not None and sorted(case.pointers) != found:
-        return [f"pointers: expected {', '.join(sorted(case.pointers))}, got {', '.join(found) or 'none'}"]
-    return []
+        differences.append(
+            f"pointers: expected {', '.join(sorted(case.pointers)) or 'none'}, got {', '.join(found) or 'none'}"
+        )
+    if case.node is not None and case.node != error.node:
+        differences.append(f"node: expected {case.node}, got {error.node or 'none'}")
+    return differences
 
 
 def _told(error: NexusError) -> str:
-    return f"{error.code.value}: {error.detail}"
+    return f"{error.code.value}: {error.detail}{f' (node {error.node})' if error.node else ''}"
 
 
 def _records(outputs: object) -> list[object]:
     rows = outputs.get("rows") if isinstance(outputs, dict) else None
     records = rows.get("records") if isinstance(rows, dict) else None
     return records if isinstance(records, list) else []
-
-
-def _row_differences(model: str, expected: Sequence[object], found: list[object]) -> Iterator[str]:
-    """Each expected row must be another one of those there, and none may be left."""
-    rest = list(found)
-    for row in expected:
-        match = next((each for each in rest if not any(differences_of(row, each, ""))), None)
-        if match is None:
-            yield f"rows.{model}: no row is {_shown(row)}"
-        else:
-            rest.remove(match)
-    for row in rest:
-        yield f"rows.{model}: {_shown(row)} was not expected"
-
-
-def differences_of(expected: object, found: object, path: str) -> Iterator[str]:
-    """Where `found` is not as expected: of an object the keys that are named, of a list every item."""
-    if isinstance(expected, dict) and isinstance(found, dict):
-        for key, value in expected.items():
-            if key in found:
-                yield from differences_of(value, found[key], f"{path}.{key}")
-            else:
-                yield f"{path}.{key}: expected {_shown(value)}, but there is none"
-    elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        for i, (value, item) in enumerate(zip(expected, found, strict=True)):
-            yield from differences_of(value, item, f"{path}[{i}]")
-    elif type(expected) is bool or type(found) is bool:
-        if expected is not found:
-            yield f"{path}: expected {_shown(expected)}, got {_shown(found)}"
-    elif expected != found:
-        yield f"{path}: expected {_shown(expected)}, got {_shown(found)}"
-
-
-def _shown(value: object) -> str:
-    text = write_json(value).decode()
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -25,21 +25,19 @@ PATH: Final = Argument(metavar="[PATH]", text="A file of cases, or a folder of *
 TEST: Final = (
     Option(flag="--output", text="text or json [default: text]", choices=("text", "json")),
     Option(flag="--junit", text="Also write a JUnit report to this file", metavar="FILE"),
-    *(option for option in GLOBAL if option.flag != "--database-url"),
+    *GLOBAL,
 )
 
 
 def test(arguments: Arguments) -> int:
     """Run workflow cases from files; exit 1 if any fails."""
-    if arguments.text("--database-url") is not None:
-        arguments.fail("--database-url has no effect here: each case has an empty database of its own")
     path = Path(arguments.word or "tests")
     files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
     if not files or not files[0].exists():
         say_error(f"{path}: no file of cases is there")
         return NO_INPUT
     loaded = app.load(arguments.settings(), PythonDefinitions())
-    cases = read_cases(files, loaded.registry)
+    cases = read_cases(files, loaded.registry, loaded.plans)
     as_text = arguments.text("--output") != "json"
     results: list[Result] = []
     for result in CaseRunner(loaded).run(cases):
@@ -86,5 +84,6 @@ def junit(results: Sequence[Result]) -> bytes:
             suite, "testcase", classname=file, name=printable(result.case.name), time=f"{result.duration_s:.3f}"
         )
         if result.differences:
-            ET.SubElement(case, "failure", message=printable("; ".join(result.differences)))
+            failure = ET.SubElement(case, "failure", message=printable(result.differences[0]))
+            failure.text = "\n".join(printable(difference) for difference in result.differences)
     return bytes(ET.tostring(suite, encoding="utf-8", xml_declaration=True))

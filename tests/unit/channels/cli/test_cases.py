@@ -5,9 +5,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from nexusd.channels.cli.case_runner import Result, differences_of
+from nexusd.channels.cli.case_runner import Result
 from nexusd.channels.cli.cases import Case
 from nexusd.channels.cli.cases_command import junit
+from nexusd.channels.cli.differences import differences_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,7 @@ FOUND: Final = {"id": "x", "n": 1, "on": True, "tags": ["a", "b"], "deep": {"a":
         ({"n": 1, "deep": {"b": None}}, []),
         ({"n": 1.0}, []),
         ({"tags": ["a", "b"]}, []),
-        ({"tags": ["a"]}, ['outputs.tags: expected ["a"], got ["a","b"]']),
+        ({"tags": ["a"]}, ['outputs.tags[1]: "b" was not expected']),
         ({"tags": ["a", "c"]}, ['outputs.tags[1]: expected "c", got "b"']),
         ({"n": "1"}, ['outputs.n: expected "1", got 1']),
         ({"n": True}, ["outputs.n: expected true, got 1"]),
