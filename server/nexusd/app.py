@@ -73,6 +73,7 @@ def load(
         ConfigurationError: with every mistake that was found.
     """
     started = time.perf_counter()
+    catalog.check_auth(settings.auth)
     has_files = registry is None
     if registry is None:
         registry = load_registry(settings.registry.path, python)

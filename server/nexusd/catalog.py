@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
 
+    from nexusd.auth.authenticator import Authenticator
     from nexusd.channels.channel import Telemetry
     from nexusd.databases.cursors import CursorSigner
     from nexusd.databases.database import Database, Dialect
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from nexusd.events import Observer
     from nexusd.nodes.function import FindFunction
     from nexusd.nodes.node import NodeType
-    from nexusd.runtime import Runtime
-    from nexusd.settings import DatabaseSettings, ServerSettings, Settings
+    from nexusd.runtime import Limits, Runtime
+    from nexusd.settings import AuthSettings, DatabaseSettings, ServerSettings, Settings
     from nexusd.supervisor.health import HealthBoard
     from nexusd.supervisor.services import Service
     from nexusd.telemetry.logging import LogSink
@@ -196,20 +197,80 @@ def database(settings: DatabaseSettings, outcome: DDLOutcome | None, observe: Ob
     return PostgresqlDatabase(settings.url, options=options, observe=observe)
 
 
+def authenticator(settings: AuthSettings, database: Database, observe: Observer) -> Authenticator | None:
+    """Who lets callers in; None where authentication is off.
+
+    Raises:
+        ConfigurationError: keys of the settings cannot be used.
+    """
+    if not settings.enabled:
+        return None
+    from nexusd.auth.authenticator import Authenticator, fixed_keys
+    from nexusd.auth.key_table import KeyTable
+
+    table, fixed = KeyTable(database), fixed_keys(settings)
+    if settings.jwt is None:
+        return Authenticator(fixed, table, None, None, observe)
+    from nexusd.auth.tokens import Tokens, find_keys
+
+    find, published = find_keys(settings.jwt, observe)
+    return Authenticator(fixed, table, Tokens(settings.jwt, find), published, observe)
+
+
+def check_auth(settings: AuthSettings) -> None:
+    """Read the keys of the settings, to find mistakes in them before anything starts.
+
+    Raises:
+        ConfigurationError: with every mistake.
+    """
+    if not settings.enabled:
+        return
+    from nexusd.auth.authenticator import fixed_keys
+
+    fixed_keys(settings)
+    if settings.jwt is not None and settings.jwt.public_key:
+        from nexusd.auth.tokens import static_keys
+
+        static_keys(settings.jwt)
+
+
+def limits(settings: AuthSettings) -> Limits:
+    """How often callers may run workflows."""
+    from nexusd.auth.limits import Limits
+    from nexusd.definitions.workflow import RateLimit
+
+    rate = settings.rate_limit
+    return Limits(None if rate is None else RateLimit(rate.requests, rate.per_s))
+
+
 def http_channel(
-    runtime: Runtime, settings: Settings, sock: socket.socket, health: HealthBoard, telemetry: Telemetry
+    runtime: Runtime,
+    settings: Settings,
+    sock: socket.socket,
+    health: HealthBoard,
+    authenticator: Authenticator | None,
+    telemetry: Telemetry,
 ) -> Service:
     """The HTTP channel."""
     from nexusd.channels.http.channel import HttpChannel
 
-    return HttpChannel(runtime, settings.http, sock, health, telemetry, grace_s=settings.server.grace_s)
+    return HttpChannel(runtime, settings, sock, health, authenticator, telemetry)
 
 
-def mcp_channel(runtime: Runtime, settings: Settings, sock: socket.socket, version: str, observe: Observer) -> Service:
+def mcp_channel(
+    runtime: Runtime,
+    settings: Settings,
+    sock: socket.socket,
+    version: str,
+    authenticator: Authenticator | None,
+    observe: Observer,
+) -> Service:
     """The MCP channel; its import is the most expensive of all (about a second of CPU)."""
     from nexusd.channels.http.problems import STATUS
+    from nexusd.channels.listener import url_of
     from nexusd.channels.mcp.calls import Calls
     from nexusd.channels.mcp.channel import McpChannel
+    from nexusd.channels.mcp.guard import Guard, resource_of
     from nexusd.channels.mcp.server import McpServer, security_settings
 
     mcp = settings.mcp
@@ -220,7 +281,11 @@ def mcp_channel(runtime: Runtime, settings: Settings, sock: socket.socket, versi
         security=security_settings(mcp.host, mcp.allowed_hosts, mcp.allowed_origins),
         max_body_bytes=settings.http.max_body_bytes,
     )
-    return McpChannel(server, sock, settings, observe)
+    if authenticator is None:
+        return McpChannel(server, sock, settings, None, observe)
+    resource = resource_of(settings, url_of(sock) + mcp.path)
+    rest = (authenticator, runtime, resource, STATUS, settings.http.max_body_bytes)
+    return McpChannel(server, sock, settings, lambda app: Guard(app, *rest), observe)
 
 
 def preload(settings: Settings) -> None:

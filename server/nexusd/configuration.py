@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from nexusd.documents import Document, Place, did_you_mean, read_document
 from nexusd.errors import ConfigurationError, Problem
+from nexusd.setting_values import CONVERTERS, NESTED, STRUCTURES, structure
 from nexusd.settings import CHOICES, SECRETS, Setting, Settings, all_settings, is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 DEFAULT_PATH: Final = "config/nexusd.yaml"
 
@@ -21,13 +22,13 @@ SHORT_NAMES: Final[Mapping[str, Setting]] = {
     "DATABASE_URL": ("database", "url"),
     "API_PORT": ("http", "port"),
     "MCP_PORT": ("mcp", "port"),
+    "NEXUSD_ADMIN_KEY": ("auth", "admin_key"),
 }
 
 OTHER_VARIABLES: Final = frozenset({"NEXUSD_CONFIG", "NEXUSD_API_KEY", "NEXUSD_TEST_DATABASE_URL"})
 """Variables that begin like settings and are none."""
 
 UNBUILT: Final[Mapping[Setting, tuple[object, str]]] = {
-    ("auth", "enabled"): (True, "authentication is not part of this version"),
     ("executions", "engine"): ("dbos", "the durable engine is not part of this version"),
 }
 """Values that are valid but that this version cannot honour: refused, never ignored."""
@@ -36,7 +37,6 @@ FIXED: Final[frozenset[Setting]] = frozenset(
     {
         ("executions", "retention_days"),
         ("mcp", "fast_path"),
-        ("mcp", "public_url"),
         ("server", "workers"),
     }
 )
@@ -45,14 +45,16 @@ FIXED: Final[frozenset[Setting]] = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where a value came from; makes problems at that place."""
+    """Where a value came from; makes problems at that place, without its line where that may hold a secret."""
 
     name: str
     place: Place | None = None
+    secret: bool = False
 
     def problem(self, message: str, hint: str = "") -> Problem:
         if self.place is not None:
-            return self.place.problem(f"{self.name}: {message}", hint)
+            problem = self.place.problem(f"{self.name}: {message}", hint)
+            return replace(problem, source_line="") if self.secret else problem
         return Problem(f"{self.name}: {message}", hint)
 
 
@@ -91,6 +93,7 @@ class _Loader:
         self._known = known
         self._values: dict[Setting, object] = {}
         self._sources: dict[Setting, _Source] = {}
+        self._nested: dict[Setting, tuple[object, _Source, bool]] = {}
         self._problems: list[Problem] = []
 
     def from_file(self, path: str | None) -> None:
@@ -123,10 +126,13 @@ class _Loader:
             for key, value in entries.items():
                 if key not in keys:
                     place = document.keys[(section, key)]
-                    hint = did_you_mean(key, keys)
-                    self._problems.append(place.problem(f"unknown setting {section}.{key}", hint))
+                    problem = place.problem(f"unknown setting {section}.{key}", did_you_mean(key, keys))
+                    # A secret whose name is misspelt is a secret all the same.
+                    hides = any(name == section for name, _ in SECRETS)
+                    self._problems.append(replace(problem, source_line="") if hides else problem)
                 else:
-                    source = _Source(f"{section}.{key}", document.places[(section, key)])
+                    secret = (section, key) in SECRETS
+                    source = _Source(f"{section}.{key}", document.places[(section, key)], secret=secret)
                     self.take((section, key), value, source, text=False)
 
     def from_environment(self) -> None:
@@ -140,22 +146,54 @@ class _Loader:
         for file_name, name in files.items():
             if file_name in self._environ:
                 self._from_secret_file(variables[name], file_name, name)
+        nested = self._from_nested()
         for name in self._environ:
-            known = name in names or name in files or name in OTHER_VARIABLES
+            known = name in variables or name in files or name in nested or name in OTHER_VARIABLES
             if name.startswith("NEXUSD_") and not known:
-                hint = did_you_mean(name, [*names, *OTHER_VARIABLES])
+                hint = did_you_mean(name, [*variables, *nested, *OTHER_VARIABLES])
                 self._problems.append(Problem(f"{name}: no such setting", hint))
 
+    def _from_nested(self) -> frozenset[str]:
+        """Take what variables say of parts of a setting, on top of what is known of it; the names of all of them."""
+        names: set[str] = set()
+        for setting, keys in NESTED.items():
+            given: dict[str, object] = {}
+            used: list[str] = []
+            for key in keys:
+                name = f"NEXUSD_{setting[0].upper()}__{setting[1].upper()}__{key.upper()}"
+                names |= {name, f"{name}_FILE"}
+                if f"{name}_FILE" in self._environ:
+                    given[key] = self._read_secret(f"{name}_FILE", name) or None
+                    used.append(f"{name}_FILE")
+                elif name in self._environ:
+                    given[key] = self._environ[name]
+                    used.append(name)
+            if given:
+                value, source, text = self._nested.get(setting, ({}, _Source(".".join(setting)), False))
+                try:
+                    before = structure(value, text, "an object")
+                except ValueError as error:
+                    self._problems.append(source.problem(str(error)))
+                    continue
+                merged = {**(before if isinstance(before, dict) else {}), **given}
+                self._nested[setting] = (merged, _Source(" and ".join(used), secret=True), False)
+        return frozenset(names)
+
     def _from_secret_file(self, setting: Setting, file_name: str, name: str) -> None:
+        value = self._read_secret(file_name, name)
+        if value is not None:
+            self.take(setting, value, _Source(file_name), text=True)
+
+    def _read_secret(self, file_name: str, name: str) -> str | None:
+        """What is in the file that a variable names; None, with the problem noted, if that cannot be had."""
         if name in self._environ:
             self._problems.append(Problem(f"{file_name}: {name} is set too; set one of them"))
-            return
+            return None
         try:
-            value = Path(self._environ[file_name]).read_text(encoding="utf-8").strip()
+            return Path(self._environ[file_name]).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             self._problems.append(Problem(f"{file_name}: the file cannot be read ({type(error).__name__})"))
-            return
-        self.take(setting, value, _Source(file_name), text=True)
+            return None
 
     def take(self, setting: Setting, value: object, source: _Source, *, text: bool) -> None:
         """Convert one value to its setting's type; `text` values come from variables and flags."""
@@ -163,8 +201,14 @@ class _Loader:
             hint = did_you_mean(".".join(setting), [".".join(known) for known in self._known])
             self._problems.append(source.problem("no such setting", hint))
             return
-        default = self._known[setting]
-        convert = _CONVERTERS[type(default)]
+        if setting in NESTED:
+            # Its parts may come from several places, so it is read when all is known.
+            self._nested[setting] = (value, source, text)
+        else:
+            self._convert(setting, value, source, text=text)
+
+    def _convert(self, setting: Setting, value: object, source: _Source, *, text: bool) -> None:
+        convert = STRUCTURES.get(setting) or CONVERTERS[type(self._known[setting])]
         try:
             converted = convert(value, text)
         except ValueError as error:
@@ -180,6 +224,8 @@ class _Loader:
 
     def finish(self) -> Settings:
         """The settings, or every problem."""
+        for setting, (value, source, text) in self._nested.items():
+            self._convert(setting, value, source, text=text)
         values = {**self._known, **self._values}
         for setting, message in _faults(values):
             source = self._sources.get(setting, _Source(".".join(setting)))
@@ -202,6 +248,9 @@ def _faults(values: Mapping[Setting, object]) -> list[tuple[Setting, str]]:
     if _number(values["database", "pool_min"]) > _number(values["database", "pool_max"]):
         faults.append((("database", "pool_min"), "must not be larger than database.pool_max"))
     faults += _url_faults(values)
+    public_url = str(values["mcp", "public_url"])
+    if public_url and not (public_url.startswith(("https://", "http://")) and urlsplit(public_url).hostname):
+        faults.append((("mcp", "public_url"), "must be a URL such as https://crm.example.com/mcp"))
     if not str(values["mcp", "path"]).startswith("/"):
         faults.append((("mcp", "path"), "must begin with /"))
     faults += _open_binds(values)
@@ -250,68 +299,3 @@ def _out_of_range(setting: Setting, value: object) -> str | None:
 
 def _number(value: object) -> float:
     return value if isinstance(value, int | float) else math.nan
-
-
-def _to_bool(value: object, text: bool) -> bool:  # noqa: FBT001 - one signature for all converters
-    if text and isinstance(value, str) and value.lower() in {"true", "false", "1", "0", "yes", "no", "on", "off"}:
-        return value.lower() in {"true", "1", "yes", "on"}
-    if type(value) is not bool:
-        message = "must be true or false"
-        raise ValueError(message)
-    return value
-
-
-def _to_int(value: object, text: bool) -> int:  # noqa: FBT001
-    if text and isinstance(value, str):
-        stripped = value.strip()
-        if stripped.lstrip("-").isascii() and stripped.lstrip("-").isdigit():
-            return int(stripped)
-    if type(value) is not int:
-        message = "must be an integer"
-        raise ValueError(message)
-    return value
-
-
-def _to_float(value: object, text: bool) -> float:  # noqa: FBT001
-    if text and isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            value = None
-    if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]
-        message = "must be a number (of seconds)"
-        raise ValueError(message)
-    return float(value)  # type: ignore[arg-type]
-
-
-def _to_str(value: object, text: bool) -> str:  # noqa: FBT001
-    if type(value) is bool and not text:
-        return "true" if value else "false"  # auto_migrate is a word that may be written as a boolean
-    if not isinstance(value, str):
-        message = "must be text"
-        raise ValueError(message)  # noqa: TRY004 - one error for all converters
-    return value
-
-
-def _to_list(value: object, text: bool) -> tuple[str, ...]:  # noqa: FBT001
-    if text and isinstance(value, str):
-        if value.lstrip().startswith("["):
-            try:
-                value = json.loads(value)
-            except ValueError:
-                value = None
-        else:
-            value = [word.strip() for word in value.split(",") if word.strip()]
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        message = "must be a list of texts (JSON, or separated by commas)"
-        raise ValueError(message)
-    return tuple(value)
-
-
-_CONVERTERS: Final[Mapping[type, Callable[[object, bool], object]]] = {
-    bool: _to_bool,
-    int: _to_int,
-    float: _to_float,
-    str: _to_str,
-    tuple: _to_list,
-}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
+    from nexusd.auth.authenticator import Authenticator
     from nexusd.channels.listener import Drain
     from nexusd.databases.database import Database
     from nexusd.ddl.executor import DDLOutcome, SyncDDLExecutor
@@ -123,10 +124,12 @@ class Daemon:
         settings = self._loaded.settings
         async with (
             app.open_database(self._loaded, self._outcome, self._observe) as runtime,
+            self._authenticating(runtime) as authenticator,
             self._telemetry(runtime) as telemetry,
         ):
+            runtime.limits = catalog.limits(settings.auth)
             supervisor = Supervisor(
-                self._services(runtime, telemetry),
+                self._services(runtime, authenticator, telemetry),
                 self._health,
                 runtime.database.ready,
                 self._observe,
@@ -146,6 +149,13 @@ class Daemon:
                     hangup.ignore()
 
     @contextlib.asynccontextmanager
+    async def _authenticating(self, runtime: Runtime) -> AsyncIterator[Authenticator | None]:
+        """Who lets callers in, open; None where authentication is off."""
+        authenticator = catalog.authenticator(self._loaded.settings.auth, runtime.database, self._observe)
+        async with authenticator or contextlib.nullcontext():
+            yield authenticator
+
+    @contextlib.asynccontextmanager
     async def _telemetry(self, runtime: Runtime) -> AsyncIterator[Telemetry]:
         """What doors tell and show of what happens."""
         if self._monitoring is None:
@@ -154,12 +164,13 @@ class Daemon:
         async with self._monitoring.running(runtime.database.stats, self._health.channels) as scrape:
             yield Telemetry(self._observe, scrape)
 
-    def _services(self, runtime: Runtime, telemetry: Telemetry) -> list[Service]:
+    def _services(self, runtime: Runtime, authenticator: Authenticator | None, telemetry: Telemetry) -> list[Service]:
         settings, sockets, observe = self._loaded.settings, self._sockets, self._observe
-        http = catalog.http_channel(runtime, settings, sockets["http"], self._health, telemetry)
+        http = catalog.http_channel(runtime, settings, sockets["http"], self._health, authenticator, telemetry)
         services: list[Service] = [_Announced(http, sockets, "", observe)]
         if "mcp" in sockets:
-            mcp = _Imported("mcp", lambda: catalog.mcp_channel(runtime, settings, sockets["mcp"], __version__, observe))
+            make = partial(catalog.mcp_channel, runtime, settings, sockets["mcp"], __version__, authenticator, observe)
+            mcp = _Imported("mcp", make)
             services.append(_Announced(mcp, sockets, settings.mcp.path, observe))
         return services
 

@@ -171,6 +171,11 @@ class Unauthenticated(RequestError):
 
     code = Code.UNAUTHENTICATED
 
+    def __init__(self, detail: str = "", *, reason: str = "missing") -> None:
+        super().__init__(detail)
+        self.reason = reason
+        """For logs and metrics: missing, malformed, several, unknown, expired, revoked, signature, audience, …"""
+
 
 class Forbidden(RequestError):
     """The credentials do not allow this."""
@@ -188,9 +193,11 @@ class RateLimited(RequestError):
 
     code = Code.RATE_LIMITED
 
-    def __init__(self, detail: str = "", *, retry_after_s: float = 1.0) -> None:
+    def __init__(self, detail: str = "", *, retry_after_s: float = 1.0, policy: str = "") -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+        self.policy = policy
+        """Which limit it was."""
 
 
 # Runs

@@ -337,6 +337,51 @@ class RequestRejected(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AuthLocked(Event):
+    """Authentication is on, and there is neither a key nor an issuer of tokens: nobody gets in yet."""
+
+    name: ClassVar[str] = "auth.locked"
+    level: ClassVar[str] = "warning"
+    hint: str = "nexusd keys create, or set NEXUSD_ADMIN_KEY, auth.api_keys or auth.jwt"
+
+
+@dataclass(frozen=True, slots=True)
+class AuthRefused(Event):
+    """A request came without a credential that is good; `reason` is missing, unknown, expired and so on."""
+
+    name: ClassVar[str] = "auth.refused"
+    channel: str
+    reason: str
+    request_id: str
+    client: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitExceeded(Event):
+    """A request was one too many.
+
+    `policy` is `workflow` or `default` for the limit of a workflow or of a principal, `failures` for that of an address
+    whose credentials were wrong too often.
+    """
+
+    name: ClassVar[str] = "limit.exceeded"
+    channel: str
+    policy: str
+    request_id: str
+    workflow: str | None
+    principal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JwksFailed(Event):
+    """The keys of the tokens' issuer could not be fetched; those that are known stay good."""
+
+    name: ClassVar[str] = "jwks.failed"
+    level: ClassVar[str] = "warning"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RequestShed(Event):
     """A request was refused because the server is at its limit."""
 

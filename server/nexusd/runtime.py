@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from nexusd.definitions.execution import Execution, Invocation, new_uuid7
 from nexusd.definitions.principal import shown
@@ -15,12 +15,13 @@ from nexusd.definitions.wire import write_json
 from nexusd.engines.engine import Engine, Run
 from nexusd.engines.history import History, Record, Status
 from nexusd.engines.keyed_requests import KeyedRequests
-from nexusd.errors import Cancelled, Code, Forbidden, InternalError, NexusError, WorkflowNotFound
+from nexusd.errors import Cancelled, Code, Forbidden, InternalError, NexusError, RateLimited, WorkflowNotFound
 from nexusd.events import (
     ErrorUnexpected,
     ExecutionCancelled,
     ExecutionFailed,
     ExecutionFinished,
+    LimitExceeded,
     Observer,
     positions_of,
 )
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nexusd.databases.database import Database
+    from nexusd.definitions.limits import Standing
     from nexusd.definitions.principal import Principal
+    from nexusd.definitions.workflow import Workflow
     from nexusd.engines.keys import Keyed
     from nexusd.planning.plan import Plan
 
@@ -59,12 +62,24 @@ class Served:
         self._followers.append(follow)
 
 
+class Limits(Protocol):
+    """How often callers may run workflows."""
+
+    def take(self, principal: Principal, workflow: Workflow, standings: list[Standing] | None) -> None:
+        """Count a run; `standings` is told how the caller stands then.
+
+        Raises:
+            RateLimited: it is one too many.
+        """
+
+
 class Runtime:
     """Finds the plan, validates the inputs, runs it on an engine and reports what happened.
 
     Attributes:
         history: the latest executions, of every channel.
         served: what there is to run, and how it changes.
+        limits: how often it may be run; None: as often as anybody likes.
     """
 
     def __init__(
@@ -82,6 +97,7 @@ class Runtime:
         self.database = database
         self.history = History()
         self._keys = KeyedRequests(self.history, observe, kept=keeps_keys)
+        self.limits: Limits | None = None
         self._observe = observe
         self._background: set[asyncio.Task[None]] = set()
 
@@ -178,6 +194,12 @@ class Runtime:
 
     def _admit(self, invocation: Invocation) -> Plan:
         plan = self.admit(invocation.principal, invocation.workflow)
+        if self.limits is not None:
+            try:
+                self.limits.take(invocation.principal, plan.workflow, invocation.standings)
+            except RateLimited as error:
+                self._observe(_exceeded(invocation, error.policy))
+                raise
         if invocation.idempotency_key is not None:
             self._keys.check(invocation.idempotency_key)
         return plan
@@ -293,6 +315,11 @@ def _begin(history: History, invocation: Invocation, task: asyncio.Task[None] | 
     record = Record(new_uuid7(), invocation.workflow, invocation.channel, caller, invocation.request_id, now, task)
     history.add(record)
     return record
+
+
+def _exceeded(invocation: Invocation, policy: str) -> LimitExceeded:
+    channel, caller = invocation.channel, invocation.principal.id
+    return LimitExceeded(channel, policy, invocation.request_id, invocation.workflow, caller)
 
 
 def unexpected(where: str, request_id: str, error: BaseException) -> ErrorUnexpected:

@@ -93,10 +93,63 @@ class McpSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKeySettings:
+    """A key that the settings name.
+
+    Attributes:
+        sha256: of the whole key, as hexadecimal digits.
+        claims: what row policies may know of its holder.
+    """
+
+    name: str
+    sha256: str = field(repr=False)
+    scopes: tuple[str, ...]
+    claims: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JwtSettings:
+    """Whose tokens let in, and how they are checked; one of `jwks_url`, `public_key` and `secret` is set.
+
+    Attributes:
+        audience: of which a token must name one.
+        public_key: PEM.
+        secret: of at least 32 bytes (RFC 7518, section 3.2).
+        algorithms: those that are taken, whatever a token says of itself.
+        leeway_s: how far clocks may differ.
+    """
+
+    issuer: str
+    audience: tuple[str, ...]
+    jwks_url: str = ""
+    public_key: str = field(default="", repr=False)
+    secret: str = field(default="", repr=False)
+    algorithms: tuple[str, ...] = ()
+    leeway_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateSettings:
+    """At most `requests` in `per_s` seconds."""
+
+    requests: int
+    per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuthSettings:
-    """Authentication."""
+    """Authentication.
+
+    Attributes:
+        admin_key: a key that may do everything, to begin with; empty: none.
+        rate_limit: of each principal.
+    """
 
     enabled: bool = False
+    admin_key: str = field(default="", repr=False)
+    api_keys: tuple[ApiKeySettings, ...] = ()
+    jwt: JwtSettings | None = None
+    rate_limit: RateSettings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +221,16 @@ CHOICES: Final[Mapping[Setting, frozenset[str]]] = {
     ("server", "log_level"): frozenset({"debug", "info", "warning", "error"}),
 }
 
-SECRETS: Final[frozenset[Setting]] = frozenset({("database", "url"), ("database", "ddl_url"), ("server", "secret_key")})
+SECRETS: Final[frozenset[Setting]] = frozenset(
+    {
+        ("auth", "admin_key"),
+        ("auth", "api_keys"),
+        ("auth", "jwt"),
+        ("database", "ddl_url"),
+        ("database", "url"),
+        ("server", "secret_key"),
+    }
+)
 """Settings that can be read from the file a `…_FILE` variable names, and that are never shown."""
 
 

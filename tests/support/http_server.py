@@ -27,7 +27,7 @@ from nexusd.errors import UniqueViolation
 from nexusd.nodes.node import Binding, Choice, Effects, FirstOf, Slot
 from nexusd.planning.registry import compile_registry
 from nexusd.runtime import Runtime
-from nexusd.settings import HttpSettings
+from nexusd.settings import HttpSettings, ServerSettings, Settings
 from nexusd.supervisor.health import HealthBoard
 
 if TYPE_CHECKING:
@@ -211,8 +211,10 @@ class HttpServer:
         made = {each.name: each for each in (*map(workflow, runners), *self.workflows)}
         plans = compile_registry(Registry(workflows=made), types)
         self.runtime = Runtime(plans, InlineEngine(), NoDatabase(), self.events.append, keeps_keys=False)
+        settings = Settings(http=self.settings, server=ServerSettings(grace_s=self.grace_s))
         telemetry = Telemetry(self.events.append)
-        channel = HttpChannel(self.runtime, self.settings, self.socket, self.health, telemetry, grace_s=self.grace_s)
+        channel = HttpChannel(self.runtime, settings, self.socket, self.health, None, telemetry)
+        self.routes = channel.routes
         return await channel.run(self._ready.set, self.drain)
 
     def call(self, function: Callable[[], None]) -> None:

@@ -140,7 +140,6 @@ def test_an_open_address_without_authentication_is_refused_unless_insecure(varia
 @pytest.mark.parametrize(
     "environ",
     [
-        {"NEXUSD_AUTH__ENABLED": "true"},
         {"NEXUSD_EXECUTIONS__ENGINE": "dbos"},
         {"NEXUSD_SERVER__WORKERS": "2"},
     ],

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nexusd.definitions.conversation import Conversation
+    from nexusd.definitions.limits import Standing
 
 _VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
@@ -27,6 +28,7 @@ class Invocation:
         deadline: `loop.time()` at which the caller stops waiting; None: the workflow's own limit alone.
         dry_run: run everything, keep nothing in the database.
         now: the start that the run is told, RFC 3339 in UTC with six digits; None: the clock's.
+        standings: a list that is told how the caller stands with each limit.
         conversation: the line to a caller who hears while the run lasts; None: nobody does.
     """
 
@@ -39,6 +41,7 @@ class Invocation:
     dry_run: bool = False
     idempotency_key: str | None = None
     now: str | None = None
+    standings: list[Standing] | None = None
     conversation: Conversation | None = None
 
 

@@ -79,11 +79,8 @@ def test_wrong_argument_is_told_by_its_name() -> None:
         Nexus(api_port=70000, dataflow=DataFlow()).load()
 
 
-@pytest.mark.parametrize("argument", ["enable_auth"])
-def test_what_this_version_does_not_build_is_refused(argument: str) -> None:
-    app = Nexus(dataflow=DataFlow(), **{argument: True})
-    with pytest.raises(ConfigurationError, match=f"{argument}: .* not part of this version"):
-        app.load()
+def test_authentication_is_switched_on_by_its_argument() -> None:
+    assert Nexus(enable_auth=True, dataflow=DataFlow()).load().settings.auth.enabled
 
 
 def test_enable_monitoring_is_the_setting_of_that_name() -> None:

@@ -19,45 +19,52 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from nexusd.auth.authenticator import Authenticator
     from nexusd.channels.channel import Health, Telemetry
     from nexusd.channels.listener import Drain
     from nexusd.runtime import Runtime
-    from nexusd.settings import HttpSettings
+    from nexusd.settings import Settings
 
 
 class HttpChannel:
-    """Serves HTTP on a bound socket until it is asked to stop."""
+    """Serves HTTP on a bound socket until it is asked to stop.
+
+    Attributes:
+        routes: method and template of each route.
+    """
 
     name = "http"
 
     def __init__(
         self,
         runtime: Runtime,
-        settings: HttpSettings,
+        settings: Settings,
         sock: socket.socket,
         health: Health,
+        authenticator: Authenticator | None,
         telemetry: Telemetry,
-        *,
-        grace_s: float,
     ) -> None:
+        http = settings.http
         self._runtime = runtime
-        self._grace_s = grace_s
-        admission = Admission(settings.max_in_flight, settings.queue_timeout_s)
-        self._execute = ExecuteHandler(runtime, settings, admission, telemetry.observe)
+        self._grace_s = settings.server.grace_s
+        admission = Admission(http.max_in_flight, http.queue_timeout_s)
+        self._execute = ExecuteHandler(runtime, http, admission, telemetry.observe)
         self._executions = Executions(runtime.history)
         router = Router()
         router.add("POST", "/workflows/{name}/execute", self._execute)
         metrics = MetricsRoute(telemetry.scrape)
         for routes in (Workflows(runtime), self._executions, HealthRoutes(health), metrics, Documents(runtime)):
             routes.add_routes(router)
+        self.routes = tuple(router.routes)
         limits = Limits(
-            header_timeout_s=settings.header_timeout_s,
-            body_timeout_s=settings.body_timeout_s,
+            header_timeout_s=http.header_timeout_s,
+            body_timeout_s=http.body_timeout_s,
             cancel_on_disconnect=True,
-            trusted_proxies=settings.trusted_proxies,
+            trusted_proxies=http.trusted_proxies,
         )
-        door = HttpDoor(router, settings, telemetry.observe)
-        self._listener = Listener(door, sock, limits, channel=self.name, grace_s=grace_s, observe=telemetry.observe)
+        observe = telemetry.observe
+        door = HttpDoor(router, http, authenticator, observe)
+        self._listener = Listener(door, sock, limits, channel=self.name, grace_s=self._grace_s, observe=observe)
 
     async def run(self, ready: Callable[[], None], drain: Drain) -> int:
         """Serve until `drain`, then end; how many requests and background executions were cut."""

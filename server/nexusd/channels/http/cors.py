@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 _ALLOWED_HEADERS: Final = (
     b"authorization, content-type, idempotency-key, last-event-id, prefer, traceparent, x-api-key, x-request-id"
 )
-_EXPOSED_HEADERS: Final = b"etag, idempotency-replayed, location, preference-applied, retry-after, x-request-id"
+_EXPOSED_HEADERS: Final = (
+    b"etag, idempotency-replayed, location, preference-applied, ratelimit, ratelimit-policy, retry-after, "
+    b"www-authenticate, x-request-id"
+)
 _MAX_AGE_S: Final = b"600"
 
 

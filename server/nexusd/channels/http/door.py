@@ -19,6 +19,7 @@ from nexusd.runtime import unexpected
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+    from nexusd.auth.authenticator import Authenticator
     from nexusd.channels.http.router import Router
     from nexusd.events import Observer
     from nexusd.settings import HttpSettings
@@ -27,10 +28,16 @@ _LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
 class HttpDoor:
-    """The ASGI application of the HTTP channel."""
+    """The ASGI application of the HTTP channel.
 
-    def __init__(self, router: Router, settings: HttpSettings, observe: Observer) -> None:
+    Everything but the probes and a browser's preflight needs a credential where there is an authenticator.
+    """
+
+    def __init__(
+        self, router: Router, settings: HttpSettings, authenticator: Authenticator | None, observe: Observer
+    ) -> None:
         self._router = router
+        self._authenticator = authenticator
         self._hosts = frozenset(
             name.lower().encode() for name in (*_LOOPBACK, settings.host, *settings.allowed_hosts) if name
         )
@@ -56,7 +63,6 @@ class HttpDoor:
             self._observe(unexpected("http", exchange.request_id, error))
             await self._refuse(exchange, InternalError())
         exchange.close()
-        client = scope["client"]
         self._observe(
             RequestFinished(
                 "http",
@@ -65,7 +71,7 @@ class HttpDoor:
                 exchange.status,
                 exchange.request_id,
                 time.perf_counter() - started,
-                None if client is None else client[0],
+                exchange.client,
                 shown(exchange.principal),
                 exchange.workflow,
                 exchange.execution_id,
@@ -83,6 +89,13 @@ class HttpDoor:
         if exchange.path == "*":
             await exchange.answer(204, [], b"")  # OPTIONS * asks whether there is a server
             return
+        if self._authenticator is not None and exchange.path not in PROBES:
+            exchange.principal = await self._authenticator(
+                exchange.scope["headers"],
+                channel="http",
+                request_id=exchange.request_id,
+                client=exchange.client,
+            )
         await self._router(exchange)
 
     def _check_host(self, exchange: Exchange) -> None:

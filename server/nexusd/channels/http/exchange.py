@@ -76,6 +76,12 @@ class Exchange:
         self.status = 0
         self.extra: list[tuple[bytes, bytes]] = [(b"x-request-id", self.request_id.encode())]
 
+    @property
+    def client(self) -> str | None:
+        """The address that asks."""
+        client = self.scope["client"]
+        return None if client is None else client[0]
+
     async def body(self, limit: int) -> bytes:
         """The whole body.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -14,8 +15,11 @@ from nexusd.errors import MalformedBody, Overloaded
 from nexusd.events import RequestShed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nexusd.channels.http.admission import Admission
     from nexusd.channels.http.exchange import Exchange
+    from nexusd.definitions.limits import Standing
     from nexusd.events import Observer
     from nexusd.runtime import Runtime
     from nexusd.settings import HttpSettings
@@ -60,6 +64,7 @@ class ExecuteHandler:
             channel="http",
             request_id=exchange.request_id,
             principal=exchange.principal,
+            standings=[],
             deadline=None if respond_async else asyncio.get_running_loop().time() + self._settings.request_timeout_s,
             dry_run=DRY_RUN in asked,
             idempotency_key=exchange.idempotency_key() if b"idempotency-key" in exchange.headers else None,
@@ -86,6 +91,7 @@ class ExecuteHandler:
             execution = await self._runtime.execute(invocation)
         finally:
             self._admission.leave()
+            exchange.extra += standing_headers(invocation.standings)
         exchange.execution_id = execution.id
         answer = {
             "workflow": execution.workflow,
@@ -105,12 +111,26 @@ class ExecuteHandler:
         except BaseException:
             self._admission.leave()
             raise
+        finally:
+            exchange.extra += standing_headers(invocation.standings)
         exchange.execution_id = record.id
         if replayed:
             headers.append(REPLAYED)
         location = f"/executions/{record.id}"
         body = write_json(execution_view(record))
         await exchange.answer(202, [*headers, (b"location", location.encode())], body)
+
+
+def standing_headers(standings: Sequence[Standing] | None) -> list[tuple[bytes, bytes]]:
+    """How the caller stands with its limits (IETF draft "RateLimit header fields for HTTP", revision 10).
+
+    `q` requests in `w` seconds; `r` are left, and all of them in `t` seconds.
+    """
+    if not standings:
+        return []
+    policies = ", ".join(f'"{each.policy}";q={each.requests};w={math.ceil(each.per_s)}' for each in standings)
+    left = ", ".join(f'"{each.policy}";r={each.remaining};t={math.ceil(each.reset_s)}' for each in standings)
+    return [(b"ratelimit-policy", policies.encode()), (b"ratelimit", left.encode())]
 
 
 def _inputs(body: bytes) -> bytes:

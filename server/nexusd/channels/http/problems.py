@@ -7,8 +7,9 @@ from typing import Final
 
 import msgspec
 
+from nexusd.channels.challenge import challenge
 from nexusd.channels.channel import problem_document
-from nexusd.errors import Code, MethodNotAllowed, NexusError, RateLimited
+from nexusd.errors import Code, Forbidden, MethodNotAllowed, NexusError, RateLimited, Unauthenticated
 
 STATUS: Final[dict[Code, int]] = {
     Code.BAD_REQUEST: 400,
@@ -59,6 +60,8 @@ def render_problem(error: NexusError, request_id: str) -> tuple[int, list[tuple[
         headers.append((b"retry-after", str(math.ceil(error.retry_after_s)).encode()))
     elif error.code in RETRY_AFTER:
         headers.append((b"retry-after", b"1"))
+    if isinstance(error, Unauthenticated | Forbidden):
+        headers.append((b"www-authenticate", challenge(error).encode()))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allow).encode()))
     return status, headers, body

@@ -31,13 +31,19 @@ class _Place:
 
 
 class Router:
-    """Routes by method and template, such as `/workflows/{name}`; a trailing slash is another path."""
+    """Routes by method and template, such as `/workflows/{name}`; a trailing slash is another path.
+
+    Attributes:
+        routes: method and template of each.
+    """
 
     def __init__(self) -> None:
         self._root = _Place()
+        self.routes: list[tuple[str, str]] = []
 
     def add(self, method: str, template: str, handler: Handler) -> None:
         """Register a route; GET answers HEAD as well."""
+        self.routes.append((method, template))
         place = self._root
         for segment in template.split("/")[1:]:
             if segment.startswith("{"):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from starlette.types import Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from nexusd.channels.listener import Drain
     from nexusd.channels.mcp.server import McpServer
@@ -28,11 +28,22 @@ if TYPE_CHECKING:
 
 
 class McpChannel:
-    """Serves MCP on a bound socket until it is asked to stop."""
+    """Serves MCP on a bound socket until it is asked to stop.
+
+    Args:
+        guard: puts authentication in front; None: everybody may call.
+    """
 
     name = "mcp"
 
-    def __init__(self, server: McpServer, sock: socket.socket, settings: Settings, observe: Observer) -> None:
+    def __init__(
+        self,
+        server: McpServer,
+        sock: socket.socket,
+        settings: Settings,
+        guard: Callable[[ASGIApp], ASGIApp] | None,
+        observe: Observer,
+    ) -> None:
         self._server = server
         self._observe = observe
         # A client that goes away has not cancelled its call: that is a message of its own (spec, "Cancellation").
@@ -43,6 +54,7 @@ class McpChannel:
             trusted_proxies=settings.http.trusted_proxies,
         )
         grace_s = settings.server.grace_s
+        self._respond = self._route if guard is None else guard(self._route)
         self._listener = Listener(self._answer, sock, limits, channel=self.name, grace_s=grace_s, observe=observe)
 
     async def run(self, ready: Callable[[], None], stopping: Drain) -> int:
@@ -71,7 +83,7 @@ class McpChannel:
 
         self._observe(RequestStarted(self.name, scope["method"]))
         try:
-            await self._route(scope, receive, noted)
+            await self._respond(scope, receive, noted)
         finally:
             route = self._server.route(scope["path"])
             client = None if scope["client"] is None else scope["client"][0]
