@@ -30,14 +30,15 @@ if TYPE_CHECKING:
 
 
 class Flows:
-    """Workflows over the nodes of the CRM."""
+    """Workflows over the nodes of the CRM, and over further node types of the test's own."""
 
-    def __init__(self, nodes: Nodes) -> None:
+    def __init__(self, nodes: Nodes, *more: NodeType) -> None:
         self.nodes = nodes
+        self._more = more
 
     async def run(self, workflow: Workflow, *others: Workflow, dry_run: bool = False, **inputs: object) -> object:
         """The outputs as a reader of JSON sees them."""
-        own = (*control_node_types(), SqlNode(self.nodes.models))
+        own = (*control_node_types(), SqlNode(self.nodes.models), *self._more)
         types: Mapping[str, NodeType] = node_types(self.nodes.models) | {each.name: each for each in own}
         made = {each.name: each for each in (workflow, *others)}
         plan = compile_registry(Registry(models=self.nodes.models, workflows=made), types)[workflow.name]
@@ -69,6 +70,6 @@ def flows(crm: Nodes) -> Flows:
     return Flows(crm)
 
 
-def flow() -> WorkflowBuilder:
-    """An empty workflow."""
-    return WorkflowBuilder()
+def flow(**keys: object) -> WorkflowBuilder:
+    """An empty workflow with these keys."""
+    return WorkflowBuilder(**keys)
