@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -128,6 +129,14 @@ def tables_of(url: str) -> set[object]:
         else "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
     )
     return {name for (name,) in rows(url, sql) if not str(name).startswith("sqlite_")}
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until something holds; 5 seconds at most."""
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 class Heard:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Final
 from nexusd.databases.database import Dialect
 from nexusd.ddl.errors import (
     DDLError,
+    MigrationFileChanged,
     MigrationFileInvalid,
     PlanBlocked,
     SchemaAheadIncompatible,
     SchemaDrift,
     SchemaPending,
 )
-from nexusd.ddl.file_runner import FileRunner
 from nexusd.ddl.files import PARTIAL, read_files
 from nexusd.ddl.ledger import OLD_LEDGER
-from nexusd.ddl.migration import Migration, Result, Verdict
+from nexusd.ddl.migration import Migration
 from nexusd.ddl.plan import BLOCKING, Kind, Risk
 from nexusd.ddl.tables import wanted_tables
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from nexusd.ddl.files import AppliedFile, MigrationFile
+    from nexusd.ddl.ledger import Steps
     from nexusd.ddl.options import DDLOptions
     from nexusd.ddl.plan import Change, Plan
     from nexusd.ddl.target import Target
@@ -153,15 +155,9 @@ class Administration:
             return "current"
         return "drifted" if self._outlook.is_same(state) else "pending"
 
-    def baseline(self) -> Result:
-        """Take the database as it is: stamp models and files, change nothing."""
-        with self._target.transaction(self._cancelled, self._migration.options.waits):
-            self._ledger.upgrade()
-            steps = self._ledger.begin("baseline", self._outlook.hashes[0])
-            applied = self._ledger.files()
-            runner = FileRunner(self._target, self._ledger, self._files, contract=True)
-            runner.stamp((file for file in self._files if file.version not in applied), "baseline", steps.run_id)
-            return self._migration.stamped(steps, Verdict.ADOPTED)
+    def baseline(self) -> list[str]:
+        """Take the database as it is: stamp models and files, change nothing; what is missing all the same."""
+        return [change.title for change in self._migration.baseline()]
 
     def repair(self, *, mark_applied: bool, accept: bool) -> Iterator[str]:
         """Deal with files that stopped half-way or were changed; what was done, a line each.
@@ -173,23 +169,41 @@ class Administration:
         if not self._ledger.exists():
             return
         applied = self._ledger.files()
-        steps = self._ledger.begin("repair", self._outlook.hashes[0])
-        runner = FileRunner(self._target, self._ledger, self._files, contract=True)
-        for file in self._files:
-            there = applied.get(file.version)
-            if there is None:
-                continue
-            if there.sha256 != file.sha256 and accept:
-                self._ledger.write_file(file, there.status, there.statements_done, steps.run_id)
-                yield f"{file.path.name}: taken as it is"
-            if there.status == PARTIAL and mark_applied:
-                runner.stamp([file], "ok", steps.run_id)
-                yield f"{file.path.name}: marked as applied"
-            elif there.status == PARTIAL:
-                with self._target.session_lock(self._cancelled, self._migration.options.waits):
-                    runner.run_alone(file, steps, there.statements_done)
-                yield f"{file.path.name}: statements {there.statements_done + 1} to {len(file.statements)} done"
+        broken = [
+            (file, there)
+            for file in self._files
+            if (there := applied.get(file.version)) and (there.status == PARTIAL or there.sha256 != file.sha256)
+        ]
+        if not broken:
+            return
+        # Of no registry: it mends files, and brings the database to none.
+        steps = self._ledger.begin("repair", "")
+        try:
+            for file, there in broken:
+                yield from self._mend(file, there, steps, mark_applied=mark_applied, accept=accept)
+        except DDLError as error:
+            self._ledger.finish(steps.run_id, "failed", error.detail)
+            raise
         self._ledger.finish(steps.run_id, "ok")
+
+    def _mend(
+        self, file: MigrationFile, there: AppliedFile, steps: Steps, *, mark_applied: bool, accept: bool
+    ) -> Iterator[str]:
+        if there.sha256 != file.sha256:
+            if not accept:
+                raise MigrationFileChanged(
+                    f"{file.path} was changed after it was applied",
+                    hint="restore it, or take it as it is: nexusd migrate repair --accept",
+                )
+            self._ledger.write_file(file, there.status, there.statements_done, steps.run_id)
+            yield f"{file.path.name}: taken as it is"
+        if there.status == PARTIAL and mark_applied:
+            self._outlook.runner.stamp([file], "ok", steps.run_id)
+            yield f"{file.path.name}: marked as applied"
+        elif there.status == PARTIAL:
+            with self._target.session_lock(self._cancelled, self._migration.options.waits):
+                self._migration.applier.run_lone(file, steps, there.statements_done)
+            yield f"{file.path.name}: statements {there.statements_done + 1} to {len(file.statements)} done"
 
     def new_file(self, name: str, *, from_plan: bool) -> Path:
         """Write the next migration file.

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from nexusd.ddl.comparison import Comparison, Terms, compare, record
 from nexusd.ddl.errors import DDLCancelled, DDLError, TableBusy, TableLockTimeout
+from nexusd.ddl.lone_files import LoneFiles
 from nexusd.ddl.plan import Kind, Risk
 from nexusd.ddl.tables import creation
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from nexusd.ddl.comparison import TableChanges
     from nexusd.ddl.file_runner import FileRunner
@@ -60,6 +61,10 @@ class Applier:
         self._tables = tables
         self._options = options
         self._cancelled = cancelled
+        self._retrying_any: Callable[[Callable[[], None]], None] = partial(self.retrying, tables=list(tables))
+        self._lone = LoneFiles(
+            target, ledger, self.transaction, self._retrying_any, cancelled, options.waits.lock_timeout
+        )
 
     def transaction(self) -> contextlib.AbstractContextManager[None]:
         """A transaction that no other starter is in."""
@@ -102,15 +107,19 @@ class Applier:
         try:
             for file in files:
                 if file.transactional:
-                    self.retrying(partial(self._together, file, steps), list(self._tables))
+                    self._retrying_any(partial(self._together, file, steps))
                 else:
-                    self._runner.run_alone(file, steps)
+                    self.run_lone(file, steps)
         except DDLError as error:
             with contextlib.suppress(DDLError):
                 self._ledger.finish(steps.run_id, "failed", error.detail)
             raise
         self._ledger.finish(steps.run_id, "ok")
         return steps.count
+
+    def run_lone(self, file: MigrationFile, steps: Steps, done: int = 0) -> None:
+        """Run a file that is no transaction, from the statement after the `done` first ones."""
+        self._lone.run(file, steps, done)
 
     def _together(self, file: MigrationFile, steps: Steps) -> None:
         with self.transaction():
@@ -167,6 +176,8 @@ class Applier:
             self._run(steps, changes.table.name, "alter_table", statement)
 
     def _run(self, steps: Steps, table: str, kind: str, statement: str) -> None:
+        if self._cancelled.is_set():
+            raise DDLCancelled
         started = time.perf_counter()
         try:
             self._target.execute(statement)
@@ -180,10 +191,30 @@ class Applier:
             raise
         self._ledger.step(steps, table, kind, statement, (time.perf_counter() - started) * 1000)
 
-    def stamp(self, run_id: int, hashes: tuple[str, str], deferred: int) -> None:
-        """Write the state that was reached."""
+    def stamp(
+        self,
+        run_id: int,
+        hashes: tuple[str, str],
+        deferred: int,
+        accepted: Mapping[str, frozenset[str]],
+        incomplete: Collection[str] = (),
+    ) -> None:
+        """Write the state that was reached.
+
+        Args:
+            run_id: the run that reached it.
+            hashes: of models and files.
+            deferred: steps that are left for after the start.
+            accepted: differences that stay, by table; of tables that it does not name what was said before holds.
+            incomplete: tables that are to be looked at again by the next start.
+        """
+        state = self._ledger.state()
+        before = {} if state is None else {name: table.known.accepted for name, table in state.tables.items()}
+        accepted = {**before, **accepted}
         fingerprints = self._target.catalog.fingerprints(list(self._tables))
         records = {
-            name: record(table, fingerprints[name]) for name, table in self._tables.items() if name in fingerprints
+            name: record(table, "" if name in incomplete else fingerprints[name], accepted.get(name, frozenset()))
+            for name, table in self._tables.items()
+            if name in fingerprints
         }
         self._ledger.write_state(run_id, hashes, records, deferred)

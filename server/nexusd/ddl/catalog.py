@@ -34,6 +34,7 @@ class Column:
         identity: whether the database numbers the rows by itself.
         collation: empty for the type's own.
         computed: whether its value is generated from other columns.
+        compares_bytes: whether texts are equal only if their bytes are, whatever order the collation gives them.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Column:
     identity: bool = False
     collation: str = ""
     computed: bool = False
+    compares_bytes: bool = True
 
     @property
     def must_be_given(self) -> bool:

@@ -11,6 +11,7 @@ from nexusd.ddl.diff import UNKNOWN, Difference, Known, column_type, differences
 from nexusd.ddl.ledger import TableRecord
 from nexusd.ddl.plan import Change, Kind, Plan, Risk
 from nexusd.ddl.policy import Circumstances, classify
+from nexusd.ddl.sqlite_changes import needs_rebuild
 from nexusd.ddl.tables import creation
 
 if TYPE_CHECKING:
@@ -28,11 +29,15 @@ class TableChanges:
 
     Attributes:
         extras: columns and parts that the registry does not know.
+        marks: all that differs, as the ledger says it.
+        accepted: which of that stays.
     """
 
     table: WantedTable
     changes: tuple[Change, ...]
     extras: tuple[Column | Part, ...]
+    marks: frozenset[str]
+    accepted: frozenset[str]
 
     def of(self, *risks: Risk) -> tuple[Change, ...]:
         """The changes of these risks."""
@@ -49,6 +54,7 @@ class Comparison:
         changed: tables with differences.
         plan: all of it for an operator.
         fingerprints: of the registry's tables that exist.
+        accepted: what stays different in each table that was looked at.
     """
 
     new: tuple[WantedTable, ...]
@@ -56,6 +62,7 @@ class Comparison:
     changed: tuple[TableChanges, ...]
     plan: Plan
     fingerprints: Mapping[str, str]
+    accepted: Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +102,9 @@ def compare(target: Target, tables: Mapping[str, WantedTable], state: State | No
     renamed = table_renames(tables, existing, records.keys())
     wanted = [table for table in tables.values() if terms.only is None or table.name in terms.only]
     fingerprints = target.catalog.fingerprints(list(tables))
-    new = tuple(table for table in wanted if table.name not in existing and table.name not in renamed)
+    missing = [table for table in wanted if table.name not in existing and table.name not in renamed]
+    others = target.catalog.others([table.name for table in missing]) if missing else {}
+    new = tuple(table for table in missing if table.name not in others)
     suspects = [
         table
         for table in wanted
@@ -103,7 +112,8 @@ def compare(target: Target, tables: Mapping[str, WantedTable], state: State | No
         or (table.name in existing and (terms.thorough or not _as_left(table, records, fingerprints)))
     ]
     changed = [each for each in _changes(target, suspects, tables, renamed, records, terms) if each.changes]
-    changes = [change for table in new for change in _creation(table)]
+    changes = [_creation(table) for table in new]
+    changes += [_in_the_way(name, what) for name, what in sorted(others.items())]
     changes += [change for each in changed for change in each.changes]
     orphans = [name for name in records if name in existing and name not in tables and name not in renamed.values()]
     changes += [_orphan(name) for name in sorted(orphans)]
@@ -111,13 +121,15 @@ def compare(target: Target, tables: Mapping[str, WantedTable], state: State | No
         each.table.name: str(target.catalog.size(each.table.name)) for each in changed if each.table.name in existing
     }
     plan = Plan(tuple(changes), target.where, sizes, terms.files)
-    return Comparison(new, renamed, tuple(changed), plan, fingerprints)
+    accepted = {table.name: frozenset[str]() for table in suspects}
+    accepted |= {each.table.name: each.accepted for each in changed}
+    return Comparison(new, renamed, tuple(changed), plan, fingerprints, accepted)
 
 
-def record(table: WantedTable, fingerprint: str) -> TableRecord:
-    """What the ledger keeps of a table that is as wanted."""
+def record(table: WantedTable, fingerprint: str, accepted: frozenset[str]) -> TableRecord:
+    """What the ledger keeps of a table that is as wanted, but for what is accepted."""
     types = {name: column_type(table, name) for name in table.model.by_name}
-    return TableRecord(table.hash, fingerprint, Known(types, frozenset(table.clauses)))
+    return TableRecord(table.hash, fingerprint, Known(types, frozenset(table.clauses), accepted))
 
 
 def _as_left(table: WantedTable, records: Mapping[str, TableRecord], fingerprints: Mapping[str, str]) -> bool:
@@ -125,9 +137,14 @@ def _as_left(table: WantedTable, records: Mapping[str, TableRecord], fingerprint
     return there is not None and (there.wanted, there.catalog) == (table.hash, fingerprints.get(table.name))
 
 
-def _creation(table: WantedTable) -> Iterable[Change]:
+def _creation(table: WantedTable) -> Change:
     statements = tuple(statement for _, statement in creation([table]))
-    yield Change(table.name, Kind.CREATE_TABLE, "", Risk.SAFE, statements=statements, online=statements)
+    return Change(table.name, Kind.CREATE_TABLE, "", Risk.SAFE, statements=statements, online=statements)
+
+
+def _in_the_way(name: str, what: str) -> Change:
+    fix = "rename it or drop it in a file, or give the model another table"
+    return Change(name, Kind.CREATE_TABLE, "", Risk.GUARDED, note=f"{what} is called so", fix=fix)
 
 
 def _orphan(name: str) -> Change:
@@ -179,17 +196,32 @@ def _classified(
     circumstances = Circumstances(
         table.name, target.dialect, size, confirmed=terms.confirmed, allowed=terms.allowed, added=added
     )
-    changes: list[Change] = []
+    changes = _judged(target, table, found, circumstances)
+    if any(each.accepted for each in found) and needs_rebuild([each for each in changes if each.risk is Risk.SAFE]):
+        # A table that is built anew is as the registry says, so nothing of it can stay as it is.
+        found = [replace(each, accepted=False) for each in found]
+        changes = _judged(target, table, found, circumstances)
     if table.name in renamed:
-        changes.append(_table_rename(target, table, renamed[table.name], size, confirmed=terms.confirmed))
+        changes.insert(0, _table_rename(target, table, renamed[table.name], size, confirmed=terms.confirmed))
+    extras = tuple(each.have for each in found if each.kind in {Kind.EXTRA_COLUMN, Kind.EXTRA_PART} and each.have)
+    never = {Kind.ADD_COLUMN, Kind.RENAME_COLUMN, Kind.EXTRA_COLUMN, Kind.EXTRA_PART}
+    marks = frozenset(each.mark for each in found if each.kind not in never)
+    accepted = frozenset(each.mark for each in found if each.accepted)
+    return TableChanges(table, tuple(_without_settled(changes)), extras, marks, accepted)
+
+
+def _judged(
+    target: Target, table: WantedTable, found: Iterable[Difference], circumstances: Circumstances
+) -> list[Change]:
+    changes: list[Change] = []
+    size = circumstances.size
     for each in found:
         verdict = classify(each, circumstances)
         changes.append(target.renderer.change(table, each, verdict, empty=size.empty))
         if _is_left_unproven(changes[-1], size):
             later = replace(each, kind=Kind.VALIDATE_CONSTRAINT, have=None)
             changes.append(target.renderer.change(table, later, classify(later, circumstances), empty=False))
-    extras = tuple(each.have for each in found if each.kind in {Kind.EXTRA_COLUMN, Kind.EXTRA_PART} and each.have)
-    return TableChanges(table, tuple(_without_settled(changes)), extras)
+    return changes
 
 
 def _is_left_unproven(change: Change, size: TableSize) -> bool:

@@ -34,6 +34,8 @@ class DeferredSteps:
         migration = self._migration
         try:
             with migration.target.session_lock(self._cancelled, migration.options.waits):
+                # Nobody queues behind these steps, so they may wait.
+                migration.target.limit("0", whole_session=True)
                 for change in migration.outlook.deferred(migration.outlook.ledger.state()):
                     self._make(change)
                 migration.restamp()

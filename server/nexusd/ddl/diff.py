@@ -23,23 +23,44 @@ class Known:
     Attributes:
         types: the registry's type of each column.
         parts: names of the constraints and indexes that the registry wanted.
+        accepted: the differences that stay as they are, as `Difference.mark` says them.
     """
 
     types: Mapping[str, str]
     parts: frozenset[str]
+    accepted: frozenset[str] = frozenset()
 
 
 UNKNOWN: Final = Known({}, frozenset())
+_BY_CODE_POINT: Final = "C"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference, with both sides of it; None where a side has nothing."""
+    """One difference, with both sides of it; None where a side has nothing.
+
+    Attributes:
+        accepted: it was there when the database was adopted, and stays.
+    """
 
     kind: Kind
     name: str
     want: Column | Part | None = None
     have: Column | Part | None = None
+    accepted: bool = False
+
+    @property
+    def mark(self) -> str:
+        """The difference as the ledger remembers it: another one on either side is another difference."""
+        return f"{self.kind} {self.name}: {_said(self.kind, self.want)} -> {_said(self.kind, self.have)}"
+
+
+def _said(kind: Kind, side: Column | Part | None) -> str:
+    if isinstance(side, Part):
+        return side.definition
+    if side is None or kind in {Kind.SET_NOT_NULL, Kind.DROP_NOT_NULL}:
+        return ""
+    return side.default if kind in {Kind.SET_DEFAULT, Kind.DROP_DEFAULT} else f"{side.type} {side.collation}".rstrip()
 
 
 def differences(table: WantedTable, want: Table, have: Table, known: Known = UNKNOWN) -> Iterator[Difference]:
@@ -57,8 +78,24 @@ def differences(table: WantedTable, want: Table, have: Table, known: Known = UNK
     renames = column_renames(table, have, known)
     yield from (Difference(Kind.RENAME_COLUMN, new, have=have.columns[old]) for new, old in renames.items())
     have = _renamed(have, renames)
-    yield from _columns(table, want, have, known)
-    yield from _parts(want, have, known)
+    for difference in (*_columns(table, want, have, known), *_parts(want, have, known)):
+        is_new_to_us = difference.name not in known.types and _does_no_harm(difference)
+        accepted = is_new_to_us or difference.mark in known.accepted
+        yield replace(difference, accepted=True) if accepted else difference
+
+
+def _does_no_harm(difference: Difference) -> bool:
+    """Whether a column that something else made works as it is: the daemon sorts by code point whatever its collation.
+
+    A narrower integer refuses what does not fit, and a default is for others' inserts.
+    """
+    want, have = difference.want, difference.have
+    if difference.kind is Kind.DROP_DEFAULT:
+        return True
+    if difference.kind is not Kind.ALTER_TYPE or not (isinstance(want, Column) and isinstance(have, Column)):
+        return False
+    is_narrower = want.type == "bigint" and have.type in {"smallint", "integer"}
+    return is_narrower or (want.type == have.type and want.collation == _BY_CODE_POINT and have.compares_bytes)
 
 
 def column_renames(table: WantedTable, have: Table, known: Known) -> dict[str, str]:
@@ -105,7 +142,9 @@ def _columns(table: WantedTable, want: Table, have: Table, known: Known) -> Iter
     for name, column in want.columns.items():
         there = have.columns.get(name)
         if there is None:
-            yield Difference(Kind.ADD_COLUMN, name, column)
+            # SQLite takes a name that differs in case alone for the same.
+            alike = next((each for each in have.columns.values() if each.name.lower() == name.lower()), None)
+            yield Difference(Kind.ADD_COLUMN, name, column, alike)
         else:
             yield from _column(column, there)
             before = known.types.get(name)
@@ -130,7 +169,10 @@ def _stores_alike(want: Column, have: Column) -> bool:
 def _column(want: Column, have: Column) -> Iterator[Difference]:
     if not _stores_alike(want, have):
         yield Difference(Kind.ALTER_TYPE, want.name, want, have)
-    if want.identity != have.identity:
+    # A serial column is numbered by its default.
+    if want.identity and have.default.startswith("nextval("):
+        pass
+    elif want.identity != have.identity:
         yield Difference(Kind.SET_IDENTITY if want.identity else Kind.DROP_IDENTITY, want.name, want, have)
     elif want.default != have.default and not want.identity:
         yield Difference(Kind.SET_DEFAULT if want.default else Kind.DROP_DEFAULT, want.name, want, have)

@@ -25,6 +25,10 @@ class StatementFailed(DDLError):
     """A statement of the migration failed; its transaction was rolled back."""
 
 
+class NotInTransaction(StatementFailed):
+    """A statement that no transaction takes, such as VACUUM."""
+
+
 class SchemaPending(DDLError):
     """The registry wants changes that are not applied."""
 

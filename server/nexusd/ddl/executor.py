@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from nexusd.ddl.deferred import DeferredSteps
-from nexusd.ddl.errors import DatabaseRefused, DatabaseUnreachable, DDLCancelled, DDLError
+from nexusd.ddl.errors import DatabaseRefused, DatabaseUnreachable, DDLCancelled, DDLError, StatementFailed
 from nexusd.ddl.files import read_files
 from nexusd.ddl.ledger import KEY_TABLE
 from nexusd.ddl.migration import Migration, Verdict
@@ -130,7 +130,7 @@ class SyncDDLExecutor:
             outcome = self._migrate()
         except DDLCancelled as error:
             error.exit_code = 128 + self._signal
-            self._future.set_exception(error)
+            self._future.set_exception(error if self._cancelled.is_set() else StatementFailed(error.detail))
         except BaseException as error:  # noqa: BLE001 - the thread's edge: the future carries it to the main thread
             self._future.set_exception(error)
         else:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from nexusd.ddl.errors import DDLError, PartialMigration, PlanBlocked
-from nexusd.ddl.files import CONTRACT, PARTIAL, batch_statement, is_batch, pending
+from nexusd.ddl.files import CONTRACT, PARTIAL, is_batch, pending
 from nexusd.ddl.plan import Risk
 from nexusd.ddl.policy import type_change
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nexusd.ddl.catalog import Table
     from nexusd.ddl.files import MigrationFile
     from nexusd.ddl.ledger import Ledger, Steps
+    from nexusd.ddl.options import DDLOptions
     from nexusd.ddl.tables import WantedTable
     from nexusd.ddl.target import Target
 
@@ -31,14 +32,15 @@ class FileRunner:
         target: where they are applied.
         ledger: where they are noted.
         files: all files, in order.
-        contract: whether contract files are applied too.
+        options: whether contract files are applied too, and how long a statement waits for a lock.
     """
 
-    def __init__(self, target: Target, ledger: Ledger, files: Sequence[MigrationFile], *, contract: bool) -> None:
+    def __init__(self, target: Target, ledger: Ledger, files: Sequence[MigrationFile], options: DDLOptions) -> None:
         self._target = target
         self._ledger = ledger
         self._files = files
-        self._contract = contract
+        self._contract = options.contract
+        self._lock_timeout = options.waits.lock_timeout
 
     def due(self) -> list[MigrationFile]:
         """The pending files that this run applies.
@@ -81,39 +83,17 @@ class FileRunner:
             if rehearse and not file.transactional:
                 self.rehearse([file])
                 continue
-            if file.lock_timeout:
-                self._target.execute(f"SET LOCAL lock_timeout = '{file.lock_timeout}'")
+            self._target.limit(file.lock_timeout or self._lock_timeout)
             for number, statement in enumerate(file.statements, 1):
                 self._step(file, number, statement, steps)
             self._ledger.write_file(file, "ok", len(file.statements), steps.run_id)
-
-    def run_alone(self, file: MigrationFile, steps: Steps, begin: int = 0) -> None:
-        """Run a file statement by statement, each committed and noted by itself.
-
-        Args:
-            file: one with `transaction=off`.
-            steps: of the run.
-            begin: how many statements are done already.
-
-        Raises:
-            StatementFailed: which statement, and why; the file is half applied.
-        """
-        for number, statement in enumerate(file.statements, 1):
-            if number <= begin:
-                continue
-            # Noted first: a statement that was cut off may have been done.
-            self._ledger.write_file(file, PARTIAL, number - 1, steps.run_id)
-            self._step(file, number, statement, steps)
-        self._ledger.write_file(file, "ok", len(file.statements), steps.run_id)
+        if files:
+            self._target.limit(self._lock_timeout)
 
     def _step(self, file: MigrationFile, number: int, statement: str, steps: Steps) -> None:
         started = time.perf_counter()
         try:
-            if file.batch and is_batch(statement):
-                while self._target.execute(batch_statement(statement, file.batch)) > 0:
-                    pass
-            else:
-                self._target.execute(statement)
+            self._target.execute(statement)
         except DDLError as error:
             error.detail = f"{file.path}, statement {number} of {len(file.statements)}: {error.detail}"
             error.args = (error.detail,)

@@ -145,7 +145,10 @@ class Ledger:
             deferred: steps that are left.
         """
         documents = {
-            name: [each.wanted, each.catalog, dict(each.known.types), sorted(each.known.parts)]
+            name: [
+                *(each.wanted, each.catalog, dict(each.known.types)),
+                *(sorted(each.known.parts), sorted(each.known.accepted)),
+            ]
             for name, each in tables.items()
         }
         self._target.run(
@@ -259,8 +262,8 @@ class Ledger:
         return secret
 
 
-_TABLES: Final = msgspec.json.Decoder(dict[str, tuple[str, str, dict[str, str], list[str]]])
+_TABLES: Final = msgspec.json.Decoder(dict[str, tuple[str, str, dict[str, str], list[str], list[str]]])
 
 
-def _record(wanted: str, catalog: str, types: dict[str, str], parts: list[str]) -> TableRecord:
-    return TableRecord(wanted, catalog, Known(types, frozenset(parts)))
+def _record(wanted: str, catalog: str, types: dict[str, str], parts: list[str], accepted: list[str]) -> TableRecord:
+    return TableRecord(wanted, catalog, Known(types, frozenset(parts), frozenset(accepted)))

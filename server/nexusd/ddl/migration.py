@@ -11,7 +11,7 @@ from nexusd.ddl.applier import Applier
 from nexusd.ddl.errors import DDLError, PlanBlocked, ReadOnlyDatabase, SchemaDrift, SchemaPending
 from nexusd.ddl.file_runner import check_losses, may_lose
 from nexusd.ddl.ledger import OLD_LEDGER
-from nexusd.ddl.outlook import Outlook
+from nexusd.ddl.outlook import NEEDED, Outlook
 from nexusd.ddl.plan import Kind, Risk
 from nexusd.ddl.sqlite_changes import needs_rebuild
 from nexusd.events import MigrationBlocked, MigrationKept
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nexusd.ddl.files import MigrationFile
     from nexusd.ddl.ledger import State, Steps
     from nexusd.ddl.options import DDLOptions
+    from nexusd.ddl.plan import Change
     from nexusd.ddl.tables import WantedTable
     from nexusd.ddl.target import Target
     from nexusd.events import Observer
@@ -100,7 +101,7 @@ class Migration:
         self._files = files
         self._observe = observe
         self._cancelled = cancelled
-        self._applier = Applier(target, self._ledger, self.outlook.runner, tables, options, cancelled)
+        self.applier = Applier(target, self._ledger, self.outlook.runner, tables, options, cancelled)
         self._backup = ""
 
     def bring(self) -> Result:
@@ -124,7 +125,7 @@ class Migration:
             return self._rehearsed(state)
         steps = self._run_lone_files()
         self._backup = self._back_up(state)
-        return self._applier.retrying(lambda: self._apply(state, steps), list(self.tables))
+        return self.applier.retrying(lambda: self._apply(state, steps), list(self.tables))
 
     def _rehearsed(self, state: State | None) -> Result:
         """Everything in one transaction that is rolled back."""
@@ -136,11 +137,11 @@ class Migration:
 
     def restamp(self) -> None:
         """Write the state anew after steps that were left for later, if it is still this registry's."""
-        with self._applier.transaction():
+        with self.applier.transaction():
             state = self._ledger.state()
             if state is not None and self.outlook.is_same(state):
                 left = len(self.outlook.deferred(state))
-                self._applier.stamp(state.run_id, (state.model_hash, state.files_hash), left)
+                self.applier.stamp(state.run_id, (state.model_hash, state.files_hash), left, {})
 
     def _verify(self, state: State | None) -> Result:
         if state is not None and not self._ledger.is_current():
@@ -170,9 +171,9 @@ class Migration:
             names = {file.version for file in due[: last + 1]}
             files = [file for file in self.outlook.runner.due() if file.version in names]
             if any(may_lose(file) for file in files):
-                with self._applier.transaction(), self.target.rehearsal():
+                with self.applier.transaction(), self.target.rehearsal():
                     self._run_held(lambda: self.outlook.runner.rehearse(files), files, None)
-            return self._applier.run_files(files)
+            return self.applier.run_files(files)
 
     def _back_up(self, state: State | None) -> str:
         """A copy, before a table with rows is built anew or renamed in a database whose files can be copied."""
@@ -184,11 +185,13 @@ class Migration:
         return self.target.back_up()
 
     def _apply(self, before: State | None, steps_before: int) -> Result:
-        with self._applier.transaction():
-            self._applier.upgrade_ledger()
+        with self.applier.transaction():
+            self.applier.upgrade_ledger()
             state = self._ledger.state()
             if state is not None and self.outlook.is_current(state) and not self._contract_due():
-                verdict = Verdict.APPLIED if steps_before else Verdict.JOINED
+                joined = before is None or before.run_id != state.run_id
+                verdict = Verdict.JOINED if joined else Verdict.UNCHANGED
+                verdict = Verdict.APPLIED if steps_before else verdict
                 return Result(verdict, steps_before, state.deferred, self.outlook.secret())
             if state is not None and self.outlook.is_older(state):
                 return self._ahead(state)
@@ -196,10 +199,10 @@ class Migration:
             comparison = self._with_files(state, steps)
             for change in comparison.plan.of(Risk.KEPT):
                 self._observe(MigrationKept(change.table, change.name, change.note))
-            self._applier.make_new(comparison, steps)
+            self.applier.make_new(comparison, steps)
             at_once = self.target.one_transaction or self.options.rehearse
             if at_once or not any(each.of(Risk.SAFE) for each in comparison.changed):
-                self._applier.change_all(comparison, steps)
+                self.applier.change_all(comparison, steps)
                 result = self._finished(comparison, steps, steps_before, before)
                 if self.options.rehearse:
                     raise _Rehearsed(result)
@@ -207,8 +210,8 @@ class Migration:
         try:
             for each in comparison.changed:
                 if each.of(Risk.SAFE):
-                    self._applier.change_one(each.table, steps)
-            with self._applier.transaction():
+                    self.applier.change_one(each.table, steps)
+            with self.applier.transaction():
                 return self._finished(comparison, steps, steps_before, before)
         except DDLError as error:
             with contextlib.suppress(DDLError):
@@ -265,19 +268,41 @@ class Migration:
         late = [file for file in self._files if file.always and file.version not in self._ledger.files()]
         if late:
             self.outlook.runner.run_together(late, steps)
-        nothing = steps.count == 0
+        nothing = steps.count + steps_before == 0
         verdict = Verdict.APPLIED
         if before is None and nothing and comparison.fingerprints:
             verdict = Verdict.ADOPTED
         elif nothing and before is not None and self.outlook.is_same(before):
             verdict = Verdict.UNCHANGED
-        return self.stamped(steps, verdict, deferred=len(comparison.plan.of(Risk.DEFERRED)), steps_before=steps_before)
-
-    def stamped(self, steps: Steps, verdict: Verdict, *, deferred: int = 0, steps_before: int = 0) -> Result:
-        """Write the state that was reached, inside the open transaction."""
-        self._applier.stamp(steps.run_id, self.outlook.hashes, deferred)
+        deferred = len(comparison.plan.of(Risk.DEFERRED))
+        if before is not None and before.deferred:
+            # Tables that were not looked at have steps to come too.
+            deferred = len(self.outlook.deferred(before))
+        self.applier.stamp(steps.run_id, self.outlook.hashes, deferred, comparison.accepted)
         self._ledger.finish(steps.run_id, "ok")
         return Result(verdict, steps.count + steps_before, deferred, self._ledger.ensure_secret(), self._backup)
+
+    def baseline(self) -> tuple[Change, ...]:
+        """Note registry and files as applied; what differs now stays so.
+
+        Returns:
+            The tables and columns that are missing: nothing works without them, so a start is to make them.
+        """
+        with self.applier.transaction():
+            self._ledger.upgrade()
+            applied = self._ledger.files()
+            comparison = self.outlook.compared(self._ledger.state())
+            missing = tuple(change for change in comparison.plan.changes if change.kind in NEEDED)
+            models, files = self.outlook.hashes
+            steps = self._ledger.begin("baseline", "" if missing else models)
+            new = [file for file in self._files if file.version not in applied]
+            self.outlook.runner.stamp(new, "baseline", steps.run_id)
+            accepted = {**comparison.accepted, **{each.table.name: each.marks for each in comparison.changed}}
+            incomplete = {change.table for change in missing}
+            self.applier.stamp(steps.run_id, ("" if missing else models, files), 0, accepted, incomplete)
+            self._ledger.ensure_secret()
+            self._ledger.finish(steps.run_id, "ok")
+        return missing
 
     def _contract_due(self) -> bool:
         """Whether contract files are to be applied now."""
@@ -285,5 +310,6 @@ class Migration:
 
 
 def _is_rebuilt(changes: TableChanges) -> bool:
-    kinds = {change.kind for change in changes.changes}
-    return bool(kinds & {Kind.RENAME_COLUMN, Kind.RENAME_TABLE}) or needs_rebuild(changes.changes)
+    safe = changes.of(Risk.SAFE)
+    kinds = {change.kind for change in safe}
+    return bool(kinds & {Kind.RENAME_COLUMN, Kind.RENAME_TABLE}) or needs_rebuild(safe)

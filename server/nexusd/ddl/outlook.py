@@ -46,7 +46,7 @@ class Outlook:
     ) -> None:
         self.ledger = Ledger(target, options.app_version)
         self.hashes = (model_hash(tables), files_hash(files))
-        self.runner = FileRunner(target, self.ledger, files, contract=options.contract)
+        self.runner = FileRunner(target, self.ledger, files, options)
         self._target = target
         self._tables = tables
         self._options = options
@@ -112,7 +112,8 @@ def _stands_in_the_way(change: Change) -> bool:
     if change.kind is Kind.ALTER_TYPE:
         before, _, after = change.detail.partition(" -> ")
         return type_change(after.removesuffix(' COLLATE "C"'), before) is not Risk.SAFE
-    return change.kind in _NEEDED or (change.kind is Kind.EXTRA_COLUMN and change.risk in BLOCKING)
+    return change.kind in NEEDED or (change.kind is Kind.EXTRA_COLUMN and change.risk in BLOCKING)
 
 
-_NEEDED: Final = frozenset({Kind.CREATE_TABLE, Kind.ADD_COLUMN, Kind.RENAME_COLUMN, Kind.RENAME_TABLE})
+NEEDED: Final = frozenset({Kind.CREATE_TABLE, Kind.ADD_COLUMN, Kind.RENAME_COLUMN, Kind.RENAME_TABLE})
+"""What no process works without."""

@@ -105,7 +105,8 @@ class Change:
 
     def lines(self) -> Iterator[str]:
         """The change for an operator, notes and fix below it."""
-        yield f"{_SIGNS.get(self.kind, '~')} {self.title}: {self.risk}{f' ({self.note})' if self.note else ''}"
+        sign = _SIGNS.get(self.kind, "=" if self.risk is Risk.KEPT else "~")
+        yield f"{sign} {self.title}: {self.risk}{f' ({self.note})' if self.note else ''}"
         if self.fix:
             yield f"    fix: {self.fix}"
 

@@ -57,10 +57,18 @@ class Circumstances:
 
 def classify(difference: Difference, circumstances: Circumstances) -> Verdict:
     """The risk of one difference."""
+    if difference.accepted and not (circumstances.size.empty and difference.kind is Kind.ALTER_TYPE):
+        return Verdict(Risk.KEPT, _ACCEPTED.get(difference.kind, "as it was when the database was adopted"))
     verdict = _RULES[difference.kind](difference, circumstances)
     if circumstances.confirmed and verdict.risk is Risk.GUARDED and difference.kind in _CONFIRMABLE:
         return Verdict(Risk.SAFE, "guarded, and wanted by auto_migrate: all")
     return verdict
+
+
+_ACCEPTED: Final = {
+    Kind.DROP_DEFAULT: "not in the registry",
+    Kind.ALTER_TYPE: "works as it is",
+}
 
 
 def _safe(_difference: Difference, _circumstances: Circumstances) -> Verdict:
@@ -90,7 +98,11 @@ def _rename(_difference: Difference, circumstances: Circumstances) -> Verdict:
 
 
 def _add_column(difference: Difference, circumstances: Circumstances) -> Verdict:
-    column = difference.want
+    column, alike = difference.want, difference.have
+    if circumstances.dialect is Dialect.SQLITE and isinstance(alike, Column):
+        return Verdict(
+            Risk.GUARDED, f"there is a column {alike.name}", f"put renamed_from: {alike.name} on the field, or drop it"
+        )
     if circumstances.size.empty or (isinstance(column, Column) and (column.nullable or column.default)):
         return Verdict(Risk.SAFE)
     if isinstance(column, Column) and column.identity:
@@ -230,7 +242,7 @@ _RULES: Final[Mapping[Kind, Callable[[Difference, Circumstances], Verdict]]] = {
     Kind.VALIDATE_CONSTRAINT: _validate,
     Kind.CREATE_INDEX: _create_index,
     Kind.REPLACE_INDEX: _guarded("the old one has to go"),
-    Kind.REBUILD_INDEX: _by_size,
+    Kind.REBUILD_INDEX: _create_index,
     Kind.DROP_INDEX: _drop,
     Kind.EXTRA_COLUMN: _extra_column,
     Kind.EXTRA_PART: _kept,

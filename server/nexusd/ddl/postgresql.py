@@ -31,23 +31,23 @@ CONNECT_TIMEOUT_S: Final = 5
 _POLL_S: Final = 0.1
 
 _SESSION: Final = """
-SELECT current_schema(), current_user, current_database(), pg_backend_pid(),
-       pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean
+SELECT current_schema(), current_user, pg_backend_pid(),
+       pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean, current_schemas(false)
 """
 
 _BLOCKERS: Final = """
-SELECT l.pid, coalesce(nullif(a.application_name, ''), '?'), coalesce(a.state, '?'),
+SELECT l.pid, coalesce(nullif(a.application_name, ''), 'unnamed'), coalesce(a.state, 'unknown'),
        coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::int
 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-WHERE l.relation = to_regclass(%s) AND l.granted AND l.pid <> pg_backend_pid()
+WHERE l.relation = to_regclass(?) AND l.granted AND l.pid <> pg_backend_pid()
 ORDER BY a.xact_start LIMIT 1
 """
 
 _STARTERS: Final = """
-SELECT l.pid, coalesce(nullif(a.application_name, ''), '?'),
+SELECT l.pid, coalesce(nullif(a.application_name, ''), 'unnamed'),
        coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::int
 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-WHERE l.locktype = 'advisory' AND l.granted AND (l.classid::bigint << 32) + l.objid::bigint = %s LIMIT 1
+WHERE l.locktype = 'advisory' AND l.granted AND (l.classid::bigint << 32) + l.objid::bigint = ? LIMIT 1
 """
 
 
@@ -88,17 +88,18 @@ class PostgresqlTarget:
             raise DatabaseRefused(
                 "no schema of the search_path exists", hint="create it or set search_path for the role"
             )
-        self.scope, self.role, self.database = (str(value) for value in row[:3])
-        self.read_only = bool(row[4])
+        self.scope, self.role = (str(value) for value in row[:2])
+        self.read_only = bool(row[3])
+        self._path = ", ".join(quote(schema) for schema in row[4])
         # Through a pooler libpq knows the process of the pooler's handshake, not the one that runs the statements.
-        self.pooled = self._connection.info.backend_pid != row[3]
+        self.pooled = self._connection.info.backend_pid != row[2]
         self.where = f"{redacted_url(url)} schema {self.scope}"
-        self.catalog: Catalog = PostgresqlCatalog(self._connection, self.scope, self.role)
+        self.catalog: Catalog = PostgresqlCatalog(self._connection, self.scope, self._path, self.role)
         self.renderer: Renderer = PostgresqlRenderer(self.catalog, self.role)
 
     def has_table(self, name: str) -> bool:
         """Whether a table of that name is there."""
-        return bool(self.run("SELECT to_regclass(?) IS NOT NULL", [quote(name)])[0][0])
+        return bool(self.run("SELECT to_regclass(?) IS NOT NULL", [f"{quote(self.scope)}.{quote(name)}"])[0][0])
 
     def make_ledger(self, after: int) -> None:
         """Run the ledger's scripts with numbers above `after`, each as a whole."""
@@ -146,15 +147,16 @@ class PostgresqlTarget:
                 hint="set database.ddl_url to the server's own address",
             )
         self._wait_for_lock("pg_try_advisory_lock", cancelled, waits, in_transaction=False)
+        limits = {**self._limits(waits), "statement_timeout": "'0'"}
         try:
+            for name, value in limits.items():
+                self.execute(f"SET {name} = {value}")
             yield
         finally:
             with contextlib.suppress(psycopg.Error):
-                self._connection.execute("SELECT pg_advisory_unlock(%s)", [self._lock_key])
-
-    @property
-    def _lock_key(self) -> int:
-        return int.from_bytes(hashlib.sha256(f"nexusd:ddl:{self.scope}".encode()).digest()[:8], signed=True)
+                for name in limits:
+                    self._connection.execute(f"RESET {name}")
+                self._connection.execute("SELECT pg_advisory_unlock(%s)", [_lock_key(self.scope)])
 
     def _wait_for_lock(self, function: str, cancelled: threading.Event, waits: Waits, *, in_transaction: bool) -> None:
         deadline = time.monotonic() + waits.lock_s
@@ -163,13 +165,13 @@ class PostgresqlTarget:
                 raise DDLCancelled
             if in_transaction:
                 self.execute("BEGIN")
-            if self.run(f"SELECT {function}(?)", [self._lock_key])[0][0]:
+            if self.run(f"SELECT {function}(?)", [_lock_key(self.scope)])[0][0]:
                 return
             if in_transaction:
                 self.execute("ROLLBACK")
             if time.monotonic() > deadline:
-                holder = self._connection.execute(_STARTERS, [self._lock_key]).fetchone()
-                who = f": process {holder[0]} ({holder[1]}), for {holder[2]} s" if holder else ""
+                holders = self.run(_STARTERS, [_lock_key(self.scope)])
+                who = ": process {} ({}), for {} s".format(*holders[0]) if holders else ""
                 raise MigrationLockBusy(f"another process migrates schema {self.scope}{who}")
             cancelled.wait(_POLL_S * (0.5 + random.random()))  # noqa: S311 - spreads starters
 
@@ -180,8 +182,12 @@ class PostgresqlTarget:
             "idle_in_transaction_session_timeout": "'60s'",
             "client_min_messages": "warning",
             "timezone": "'UTC'",
-            "search_path": quote(self.scope),
+            "search_path": self._path,
         }
+
+    def limit(self, lock_timeout: str, *, whole_session: bool = False) -> None:
+        """Wait so long for a lock; see Target."""
+        self.execute(f"SET {'' if whole_session else 'LOCAL '}lock_timeout = {literal(lock_timeout)}")
 
     @contextlib.contextmanager
     def rehearsal(self) -> Iterator[None]:
@@ -194,8 +200,8 @@ class PostgresqlTarget:
 
     def blocker(self, table: str) -> str:
         """Who has held the table for the longest time."""
-        row = self._connection.execute(_BLOCKERS, [quote(table)]).fetchone()
-        return f"process {row[0]} ({row[1]}, {row[2]}, for {row[3]} s)" if row else ""
+        rows = self.run(_BLOCKERS, [f"{quote(self.scope)}.{quote(table)}"])
+        return "process {} ({}, {}, for {} s)".format(*rows[0]) if rows else ""
 
     def back_up(self) -> str:
         """Nothing: DDL is transactional, and no table is built anew."""
@@ -203,9 +209,15 @@ class PostgresqlTarget:
 
     def interrupt(self) -> None:
         """Cancel the running statement."""
-        self._connection.cancel_safe()
+        # It may be over, or never have begun; the thread then sees for itself that it is to end.
+        with contextlib.suppress(psycopg.Error):
+            self._connection.cancel_safe()
 
     def hand_over(self) -> sqlite3.Connection | None:
         """Close the connection."""
         self._connection.close()
         return None
+
+
+def _lock_key(scope: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"nexusd:ddl:{scope}".encode()).digest()[:8], signed=True)

@@ -6,6 +6,7 @@ queries, so that PostgreSQL itself normalises types, defaults and expressions on
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -16,7 +17,7 @@ from nexusd.ddl.postgresql_errors import statement_error
 from nexusd.ddl.tables import references
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from nexusd.ddl.tables import WantedTable
 
@@ -25,7 +26,7 @@ _COLUMNS: Final = """
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
        CASE WHEN a.attgenerated = '' THEN coalesce(pg_get_expr(d.adbin, d.adrelid), '') ELSE '' END,
        a.attidentity <> '', CASE WHEN a.attcollation <> t.typcollation THEN l.collname ELSE '' END,
-       a.attgenerated <> ''
+       a.attgenerated <> '', coalesce(l.collisdeterministic, true)
 FROM pg_class c
 JOIN pg_attribute a ON a.attrelid = c.oid
 JOIN pg_type t ON t.oid = a.atttypid
@@ -77,6 +78,17 @@ _TABLES: Final = """
 SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind IN ('r', 'p')
 """
 
+_OTHERS: Final = """
+SELECT relname, CASE relkind WHEN 'v' THEN 'a view' WHEN 'm' THEN 'a materialized view' WHEN 'S' THEN 'a sequence'
+                             WHEN 'f' THEN 'a foreign table' WHEN 'c' THEN 'a type' ELSE 'an index' END
+FROM pg_class WHERE relnamespace = %s::regnamespace AND relname = ANY(%s) AND relkind NOT IN ('r', 'p')
+"""
+
+_INDEX: Final = """
+SELECT x.indisvalid FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid
+WHERE c.relnamespace = %s::regnamespace AND c.relname = %s
+"""
+
 _SIZE: Final = "SELECT reltuples::bigint, pg_relation_size(oid) FROM pg_class WHERE oid = %s::regclass"
 
 _KINDS: Final = {
@@ -97,47 +109,70 @@ class PostgresqlCatalog:
     Args:
         connection: the target's.
         schema: where the tables are.
+        path: the search_path, which begins with that schema.
         role: whose rights are named where one is missing.
     """
 
-    def __init__(self, connection: psycopg.Connection, schema: str, role: str) -> None:
+    def __init__(self, connection: psycopg.Connection, schema: str, path: str, role: str) -> None:
         self._connection = connection
         self._schema = schema
+        self._path = path
         self._role = role
+
+    @contextlib.contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """The driver's errors in an operator's words."""
+        try:
+            yield
+        except psycopg.Error as error:
+            raise statement_error(error, what, self._schema, self._role) from error
+
+    def _ask(self, sql: str, args: Sequence[object]) -> list[tuple[object, ...]]:
+        with self._told("the database's catalog"):
+            return self._connection.execute(sql.encode(), args).fetchall()
 
     def table_names(self) -> set[str]:
         """All tables of the schema."""
-        return {str(name) for (name,) in self._connection.execute(_TABLES, [quote(self._schema)])}
+        return {str(name) for (name,) in self._ask(_TABLES, [quote(self._schema)])}
+
+    def others(self, names: Collection[str]) -> Mapping[str, str]:
+        """What is called like a table and is none."""
+        return {str(name): str(what) for name, what in self._ask(_OTHERS, [quote(self._schema), list(names)])}
+
+    def index_is_valid(self, name: str) -> bool | None:
+        """Whether an index is complete; a CREATE INDEX CONCURRENTLY that was cut off leaves one that is not."""
+        rows = self._ask(_INDEX, [quote(self._schema), name])
+        return bool(rows[0][0]) if rows else None
 
     def fingerprints(self, tables: Collection[str]) -> dict[str, str]:
         """A hash of what the catalog says of each table."""
-        return dict(self._connection.execute(_FINGERPRINTS, [quote(self._schema), list(tables)]).fetchall())
+        rows = self._ask(_FINGERPRINTS, [quote(self._schema), list(tables)])
+        return {str(name): str(fingerprint) for name, fingerprint in rows}
 
     def tables(self, names: Collection[str]) -> dict[str, Table]:
         """Those of the tables that exist; not while a temporary table hides one of them."""
-        row = self._connection.execute("SELECT %s::regnamespace::oid", [quote(self._schema)]).fetchone()
-        return _read(self._connection, row[0] if row else 0, names)
+        rows = self._ask("SELECT %s::regnamespace::oid", [quote(self._schema)])
+        with self._told("the database's catalog"):
+            return _read(self._connection, rows[0][0], names)
 
     def shadows(self, tables: Iterable[WantedTable], targets: Iterable[WantedTable]) -> dict[str, Table]:
         """What PostgreSQL would show of the wanted tables; they are rolled back."""
-        try:
-            return _shadows(self._connection, self._schema, list(tables), targets)
-        except psycopg.Error as error:
-            raise statement_error(error, "the registry's tables, tried out", self._schema, self._role) from error
+        with self._told("the registry's tables, tried out"):
+            return _shadows(self._connection, self._path, list(tables), targets)
 
     def size(self, table: str) -> TableSize:
         """How much is in a table."""
-        rows, size_bytes = self._connection.execute(_SIZE, [quote(table)]).fetchone() or (-1, None)
-        first = f"SELECT 1 FROM {quote(table)} LIMIT 1"  # noqa: S608 - a quoted name
-        found = self._connection.execute(first.encode()).fetchone()
-        return TableSize(rows if rows >= 0 else None, size_bytes, empty=found is None)
+        name = f"{quote(self._schema)}.{quote(table)}"
+        rows, size_bytes = (int(str(value)) for value in self._ask(_SIZE, [name])[0])
+        found = self._ask(f"SELECT 1 FROM {name} LIMIT 1", [])  # noqa: S608 - a quoted name
+        return TableSize(rows if rows >= 0 else None, size_bytes, empty=not found)
 
 
 def _shadows(
-    connection: psycopg.Connection, schema: str, tables: list[WantedTable], targets: Iterable[WantedTable]
+    connection: psycopg.Connection, path: str, tables: list[WantedTable], targets: Iterable[WantedTable]
 ) -> dict[str, Table]:
     with connection.transaction(force_rollback=True):
-        space = _shadow_space(connection, schema)
+        space = _shadow_space(connection, path)
         for table in (*targets, *tables):
             connection.execute(table.create().encode())
         for table in tables:
@@ -146,17 +181,17 @@ def _shadows(
         return _read(connection, space, [table.name for table in tables])
 
 
-def _shadow_space(connection: psycopg.Connection, schema: str) -> object:
+def _shadow_space(connection: psycopg.Connection, path: str) -> object:
     """Where shadows are made: the session's temporary schema, or without that right one of our own."""
     row = connection.execute("SELECT has_database_privilege(current_database(), 'TEMP')").fetchone()
     if row is not None and row[0]:
-        connection.execute(f"SET LOCAL search_path = pg_temp, {quote(schema)}".encode())
+        connection.execute(f"SET LOCAL search_path = pg_temp, {path}".encode())
         # The temporary schema does not exist before its first table.
         connection.execute('CREATE TABLE "_nexusd_shadow" ()')
         found = connection.execute("SELECT pg_my_temp_schema()").fetchone()
     else:
         connection.execute('CREATE SCHEMA "_nexusd_shadow"')
-        connection.execute(f'SET LOCAL search_path = "_nexusd_shadow", {quote(schema)}'.encode())
+        connection.execute(f'SET LOCAL search_path = "_nexusd_shadow", {path}'.encode())
         found = connection.execute("SELECT '_nexusd_shadow'::regnamespace::oid").fetchone()
     return found[0] if found else 0
 

@@ -162,9 +162,9 @@ def _alter_type(case: _Case) -> _Sql:
     declared = case.table.model.by_name[case.name]
     kind = type_name(declared, Dialect.POSTGRESQL)
     is_text = declared.type in {FieldType.STR, FieldType.ENUM} or declared.items in {FieldType.STR, FieldType.ENUM}
-    collation = ' COLLATE "C"' if is_text else ""
     have = case.difference.have
     before = have.type if isinstance(have, Column) else ""
+    collation = f" COLLATE {_collation(have, kind)}" if is_text else ""
     # Where no row has to be touched, a USING would make PostgreSQL touch them all.
     using = "" if type_change(before, kind) is Risk.SAFE else f" USING {quote(case.name)}::{kind}"
     default = default_sql(declared, Dialect.POSTGRESQL)
@@ -175,6 +175,16 @@ def _alter_type(case: _Case) -> _Sql:
         if default is not None:
             clauses.append(f"{case.column} SET DEFAULT {default}")
     return _Sql(clauses=tuple(clauses), detail=f"{before} -> {kind}{collation}")
+
+
+def _collation(have: Column | Part | None, kind: str) -> str:
+    """The one that a text has: another would make its indexes anew, and the daemon sorts by code point anyway."""
+    if not isinstance(have, Column) or have.type == kind or not have.type.startswith(_TEXTS):
+        return '"C"'
+    return quote(have.collation or "default")
+
+
+_TEXTS: Final = ("text", "character")
 
 
 def _convert_values(case: _Case) -> _Sql:
@@ -276,6 +286,11 @@ def _replace_index(case: _Case) -> _Sql:
     have = case.difference.have
     old = quote(have.name if isinstance(have, Part) else case.name)
     clause = case.clause
+    if not clause.is_index:
+        added = _add_constraint(case)
+        make = case.alter(*added.clauses)
+        online = (f"DROP INDEX CONCURRENTLY {old}", *(added.online or (make,)))
+        return _Sql(statements=(f"DROP INDEX {old}", make), online=online, detail=clause.sql)
     return _Sql(
         statements=(f"DROP INDEX {old}", clause.create_index()),
         online=(f"DROP INDEX CONCURRENTLY {old}", clause.create_index(concurrently=True)),

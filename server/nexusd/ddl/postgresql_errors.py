@@ -15,6 +15,7 @@ from nexusd.ddl.errors import (
     DDLError,
     InsufficientPrivilege,
     LoginRefused,
+    NotInTransaction,
     ReadOnlyDatabase,
     StatementFailed,
     TableBusy,
@@ -22,7 +23,7 @@ from nexusd.ddl.errors import (
 from nexusd.settings import redacted_url
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _LATER: Final = ("refused", "could not translate host name", "name or service not known", "starting up", "timeout")
 """Parts of libpq's messages that mean: the server may be there in a moment. It gives no codes for these."""
@@ -49,18 +50,23 @@ def connect_error(url: str, error: psycopg.OperationalError) -> DDLError:
 
 def statement_error(error: psycopg.Error, sql: str, scope: str, role: str) -> DDLError:
     """Why a statement failed."""
+    state = error.sqlstate or ""
+    if state in _KNOWN:
+        return _KNOWN[state]()
     if isinstance(error, errors.InsufficientPrivilege):
         return _privilege(error, sql, scope, role)
-    if isinstance(error, errors.ReadOnlySqlTransaction):
-        return ReadOnlyDatabase("the database is read-only", hint="connect to the primary")
-    if isinstance(error, errors.QueryCanceled):
-        return DDLCancelled("a statement of the migration was cancelled or took too long")
-    if isinstance(error, errors.LockNotAvailable | errors.DeadlockDetected):
-        return TableBusy("a table stayed locked by other sessions", table=error.diag.table_name or "")
-    if error.sqlstate is None or error.sqlstate.startswith(("08", "57P")):
+    if state.startswith(("08", "57P")) or (not state and isinstance(error, psycopg.OperationalError)):
         return DatabaseUnreachable("the connection to the database was lost")
-    cause = _cause(error)
-    return StatementFailed(f"the database refused a statement: {error.sqlstate} {cause}\n  in: {_shortened(sql)}")
+    kind = NotInTransaction if isinstance(error, errors.ActiveSqlTransaction) else StatementFailed
+    return kind(f"the database refused a statement: {state} {_cause(error)}\n  in: {_shortened(sql)}")
+
+
+_KNOWN: Final[Mapping[str, Callable[[], DDLError]]] = {
+    "25006": lambda: ReadOnlyDatabase("the database is read-only", hint="connect to the primary"),
+    "57014": lambda: DDLCancelled("a statement of the migration was cancelled, or took longer than 15 minutes"),
+    "55P03": lambda: TableBusy("a table stayed locked by other sessions"),
+    "40P01": lambda: TableBusy("a table stayed locked by other sessions"),
+}
 
 
 def _cause(error: psycopg.Error) -> str:

@@ -123,6 +123,7 @@ class SqliteTarget:
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
+                self._connection.execute("PRAGMA legacy_alter_table = OFF")
             raise
 
     def _check_references(self, broken_before: int) -> None:
@@ -150,6 +151,9 @@ class SqliteTarget:
         if cancelled.is_set():
             raise DDLCancelled
         yield
+
+    def limit(self, lock_timeout: str, *, whole_session: bool = False) -> None:
+        """Nothing: there is one writer, and waiting for it is done by `transaction`."""
 
     @contextlib.contextmanager
     def rehearsal(self) -> Iterator[None]:

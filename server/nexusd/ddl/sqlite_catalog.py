@@ -15,7 +15,7 @@ from nexusd.ddl.sqlite_errors import statement_error
 from nexusd.definitions.naming import Kind, constraint_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from nexusd.ddl.sqlite_definitions import Definition
     from nexusd.ddl.tables import WantedTable
@@ -37,6 +37,22 @@ class SqliteCatalog:
         """All tables but SQLite's own."""
         sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
         return {str(name) for (name,) in self._connection.execute(sql).fetchall()}
+
+    def others(self, names: Collection[str]) -> Mapping[str, str]:
+        """What is called like a table and is none; case does not tell names apart."""
+        wanted = {name.lower(): name for name in names}
+        rows = self._connection.execute("SELECT type, name FROM sqlite_master").fetchall()
+        found = ((wanted.get(str(name).lower()), kind, name) for kind, name in rows)
+        return {
+            ours: f"{'an index' if kind == 'index' else f'a {kind}'} {name}"
+            for ours, kind, name in found
+            if ours is not None and (kind, name) != ("table", ours)
+        }
+
+    def index_is_valid(self, name: str) -> bool | None:
+        """Whether there is an index; none is ever half built."""
+        found = self._connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?", [name])
+        return True if found.fetchone() else None
 
     def fingerprints(self, tables: Collection[str]) -> dict[str, str]:
         """A hash of the statements behind each of the tables that exist, indexes and triggers included."""
@@ -61,10 +77,19 @@ class SqliteCatalog:
 
     def size(self, table: str) -> TableSize:
         """How many rows are in a table, by its highest row number."""
-        sql = f"SELECT max(rowid) FROM {quote(table)}"  # noqa: S608 - a quoted name
-        row = self._connection.execute(sql).fetchone()
-        rows = row[0] if row else None
-        return TableSize(rows, None, empty=rows is None)
+        first = f"SELECT 1 FROM {quote(table)} LIMIT 1"  # noqa: S608 - a quoted name
+        if self._connection.execute(first).fetchone() is None:
+            return TableSize(0, None, empty=True)
+        # A table may have no row numbers, or a column called like them.
+        plain = {"rowid", "oid", "_rowid_"} - {str(row[0]).lower() for row in self._columns(table)}
+        for name in sorted(plain):
+            with contextlib.suppress(sqlite3.OperationalError):
+                highest = f"SELECT max({name}) FROM {quote(table)}"  # noqa: S608 - a quoted name
+                return TableSize(self._connection.execute(highest).fetchone()[0], None, empty=False)
+        return TableSize(None, None, empty=False)
+
+    def _columns(self, table: str) -> list[tuple[object, ...]]:
+        return self._connection.execute("SELECT name FROM pragma_table_info(?)", [table]).fetchall()
 
     def statements_of(self, table: str) -> list[tuple[str, str, str]]:
         """Type, name and SQL of all that belongs to a table, itself included."""

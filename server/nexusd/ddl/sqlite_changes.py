@@ -157,7 +157,10 @@ def _rebuild(
             f" AND NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = {literal(new)})"
         )
     yield f"DROP TABLE {quote(table.name)}"
+    # Views and other tables' triggers name a table that is gone for a moment, which only this mode puts up with.
+    yield "PRAGMA legacy_alter_table = ON"
     yield f"ALTER TABLE {quote(new)} RENAME TO {quote(table.name)}"
+    yield "PRAGMA legacy_alter_table = OFF"
     gone = {change.name for change in changes if change.kind in {Kind.DROP_INDEX, Kind.REPLACE_INDEX}}
     gone |= {index.name for index in table.indexes}
     for index in table.indexes:

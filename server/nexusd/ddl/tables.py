@@ -205,9 +205,18 @@ def _indexes(model: Model, dialect: Dialect) -> Iterator[Clause]:
             method = "USING gin " if field.type is FieldType.ARRAY and dialect is Dialect.POSTGRESQL else ""
             sql = f"ON {quote(model.table)} {method}({quote(field.name)})"
             yield Clause(name, Kind.INDEX, sql, (field.name,), is_index=True)
-    for index in model.indexes:
+    for index in dict.fromkeys(model.indexes):
+        if len(index.fields) == 1 and _is_indexed(model.by_name[index.fields[0]], unique=index.unique):
+            continue
         kind = Kind.UNIQUE if index.unique else Kind.INDEX
         columns = ", ".join(quote(field) for field in index.fields)
         sql = f"ON {quote(model.table)} ({columns})"
         name = constraint_name(model.table, index.fields, kind)
         yield Clause(name, kind, sql, index.fields, is_index=True, unique=index.unique)
+
+
+def _is_indexed(field: Field, *, unique: bool) -> bool:
+    """Whether the field's own declaration makes the same index."""
+    if unique:
+        return field.unique and not field.primary_key
+    return field.index and not (field.unique or field.primary_key)

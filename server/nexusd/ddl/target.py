@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import sqlite3
     import threading
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from nexusd.databases.database import Dialect
@@ -33,6 +33,12 @@ class Catalog(Protocol):
 
     def shadows(self, tables: Iterable[WantedTable], targets: Iterable[WantedTable]) -> dict[str, Table]:
         """What the database would show of the wanted tables; `targets` are those that they refer to besides."""
+
+    def others(self, names: Collection[str]) -> Mapping[str, str]:
+        """What is called like one of the tables and is none, such as `a view`, by that name."""
+
+    def index_is_valid(self, name: str) -> bool | None:
+        """Whether an index is complete; None: there is none."""
 
     def size(self, table: str) -> TableSize:
         """How much is in a table."""
@@ -111,6 +117,9 @@ class Target(Protocol):
             MigrationLockBusy: another starter has held the lock for too long.
             DatabaseRefused: a pooler stands between, which would give the lock to somebody else.
         """
+
+    def limit(self, lock_timeout: str, *, whole_session: bool = False) -> None:
+        """How long a statement waits for a lock, such as `2s`; in the open transaction, or in all of `session_lock`."""
 
     def rehearsal(self) -> AbstractContextManager[None]:
         """Inside a transaction: what is done within is undone at the end."""

@@ -15,6 +15,7 @@ from nexusd.definitions.model import (
     Operation,
     Reference,
 )
+from nexusd.definitions.naming import index_names
 from nexusd.definitions.wire import check_value, normalise, read_json
 from nexusd.documents import did_you_mean
 
@@ -315,13 +316,20 @@ def _read_publish(entry: Entry) -> tuple[Operation, ...]:
 
 
 def check_references(models: Mapping[str, Model], entries: Mapping[str, Entry]) -> None:
-    """Every reference leads to a unique field of the same type; every table belongs to one model."""
-    tables: dict[str, str] = {}
+    """Every reference leads to a unique field of the same type; every table and index has a name of its own."""
+    taken: dict[str, str] = {}
     for name, model in models.items():
         entry = entries[name]
-        if model.table in tables:
-            entry.wrong(f"the table {model.table!r} belongs to the model {tables[model.table]} already")
-        tables.setdefault(model.table, name)
+        # SQLite takes names that differ in case alone for the same.
+        owner = taken.setdefault(model.table.lower(), name)
+        if owner != name:
+            entry.wrong(f"the table {model.table!r} belongs to the model {owner} already")
+            continue
+        for index, fields in index_names(model):
+            owner = taken.setdefault(index.lower(), f"{name} ({', '.join(fields)})")
+            if owner != f"{name} ({', '.join(fields)})":
+                message = f"the index of {', '.join(fields)} would be called {index}, as that of {owner} is"
+                entry.wrong(message, "give one of the fields or tables another name")
         for field in model.fields:
             if field.references is not None:
                 at = entry.child("fields").child(field.name).child("references")

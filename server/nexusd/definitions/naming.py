@@ -39,6 +39,20 @@ def constraint_name(table: str, fields: Sequence[str], kind: Kind) -> str:
     return f"{kept}_{digest}_{kind.value}"
 
 
+def index_names(model: Model) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Every index of a model, those of its key and uniques included: its name and the fields it covers.
+
+    A database has one name space for the indexes of all tables; PostgreSQL's is that of the tables too.
+    """
+    table = model.table
+    yield constraint_name(table, (model.key.name,), Kind.PRIMARY_KEY), (model.key.name,)
+    for fields in dict.fromkeys(model.unique_sets[1:]):
+        yield constraint_name(table, fields, Kind.UNIQUE), fields
+    single = [(f.name,) for f in model.fields if f.index and not (f.unique or f.primary_key)]
+    for fields in dict.fromkeys([*single, *(index.fields for index in model.indexes if not index.unique)]):
+        yield constraint_name(table, fields, Kind.INDEX), fields
+
+
 def constraints_of(model: Model) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Every constraint and unique index of a model: its name and the fields it covers (none for a check)."""
     table = model.table

@@ -22,6 +22,7 @@ from tests.support.migrations import (
     executor,
     migrate,
     plan_of,
+    registry_of,
     rows,
     schema,
     tables_of,
@@ -74,6 +75,25 @@ def test_an_index_on_a_large_table_is_built_after_the_start(postgres_url: str, m
     assert len(heard.named("migration.step_done")) == 1
     again = migrate(postgres_url, wider)
     assert (again.verdict, again.deferred) == (Verdict.UNCHANGED, 0)
+
+
+def test_steps_left_for_later_are_not_forgotten_when_another_table_changes(postgres_url: str) -> None:
+    first = "version: 1\nmodels:\n  A: {fields: {id: {type: str, primary_key: true}}}\n"
+    second = "  B: {fields: {id: {type: str, primary_key: true}}}\n"
+    migrate(postgres_url, registry_of(first + second))
+    rows(postgres_url, "INSERT INTO a (id) VALUES ('1')")
+    rows(postgres_url, "INSERT INTO b (id) VALUES ('1')")
+    checked = first.replace("}}}", "}}, checks: {some: \"id <> ''\"}}")
+    assert migrate(postgres_url, registry_of(checked + second)).deferred == 1
+
+    more = executor(
+        postgres_url, registry_of(checked + second.replace("true}}", "true}, c: {type: str, nullable: true}}"))
+    )
+    more.start()
+
+    assert more.wait().deferred == 1
+    more.run_deferred()
+    assert rows(postgres_url, "SELECT convalidated FROM pg_constraint WHERE conname = 'a_some_check'") == [(True,)]
 
 
 def test_rows_that_disobey_a_new_constraint_are_told_and_do_not_keep_the_server_down(postgres_url: str) -> None:

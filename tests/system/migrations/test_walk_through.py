@@ -56,7 +56,8 @@ def test_every_command_of_the_page_does_what_it_says(
         if file == "old.sql":
             rows(postgres_url, "DROP SCHEMA public CASCADE")
             rows(postgres_url, "CREATE SCHEMA public")
-            rows(postgres_url, body)
+            for statement in body.split(";\n"):
+                rows(postgres_url, statement)
             for left in (tmp_path / "migrations").iterdir():
                 left.unlink()
         elif info == "console":
@@ -66,7 +67,7 @@ def test_every_command_of_the_page_does_what_it_says(
             (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / file).write_text(body)
     assert commands >= 20
-    assert rows(postgres_url, "SELECT count(*) FROM contacts") == [(0,)]
+    assert rows(postgres_url, "SELECT count(*) FROM contacts") == [(1,)]
 
 
 @pytest.mark.parametrize("verb", ["plan", "apply", "status", "check", "baseline", "repair", "lint"])

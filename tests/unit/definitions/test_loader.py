@@ -161,6 +161,22 @@ def test_tables_belong_to_one_model_each() -> None:
     assert problems(text) == ["4:6 the table 't' belongs to the model A already"]
 
 
+def test_tables_and_indexes_share_no_name() -> None:
+    key = "k: {type: str, primary_key: true}"
+    text = f"""{HEAD}models:
+  Order: {{table: order, fields: {{{key}, item_name: {{type: str, index: true}}}}}}
+  OrderItem: {{table: order_item, fields: {{{key}, name: {{type: str, index: true}}}}}}
+  Case: {{table: Order, fields: {{{key}}}}}
+  Twice: {{fields: {{{key}, a: {{type: str, index: true}}, b: {{type: str, unique: true}}}},
+           indexes: [{{fields: [a]}}, {{fields: [a]}}, {{fields: [b], unique: true}}]}}
+"""
+
+    assert problems(text) == [
+        "4:14 the index of name would be called order_item_name_ix, as that of Order (item_name) is",
+        "5:9 the table 'Order' belongs to the model Order already",
+    ]
+
+
 def test_included_files_join_the_registry_and_keep_their_places(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "b.yaml").write_text(HEAD + "models:\n  B: {fields: {id: str}}\ninclude: [../r.yaml]\n")
