@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from nexusd.events import TracingUnavailable
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
@@ -31,11 +33,12 @@ if TYPE_CHECKING:
     from nexusd.nodes.function import FindFunction
     from nexusd.nodes.node import NodeType
     from nexusd.runtime import Limits, Runtime
-    from nexusd.settings import AuthSettings, DatabaseSettings, ServerSettings, Settings
+    from nexusd.settings import AuthSettings, DatabaseSettings, MonitoringSettings, ServerSettings, Settings
     from nexusd.supervisor.health import HealthBoard
     from nexusd.supervisor.services import Service
     from nexusd.telemetry.logging import LogSink
     from nexusd.telemetry.monitoring import Monitoring
+    from nexusd.telemetry.tracing import RecordingTracer
 
 
 def is_sqlite(url: str) -> bool:
@@ -66,6 +69,18 @@ def monitoring(settings: Settings, version: str, started: float, log: LogSink) -
     from nexusd.telemetry.monitoring import Monitoring
 
     return Monitoring(Metrics(version, settings.executions.engine, started), log)
+
+
+def tracer(settings: MonitoringSettings, version: str, observe: Observer) -> RecordingTracer | None:
+    """What records traces, where there is a place for them to go."""
+    if not settings.enabled or not settings.otlp_endpoint:
+        return None
+    try:
+        from nexusd.telemetry.otlp import exporting_tracer
+    except ImportError:
+        observe(TracingUnavailable("pip install nexusd[otel]"))
+        return None
+    return exporting_tracer(settings.otlp_endpoint, settings.trace_ratio, version)
 
 
 def node_types(registry: Registry, signer: CursorSigner, find: FindFunction) -> Mapping[str, NodeType]:
@@ -263,7 +278,7 @@ def mcp_channel(
     sock: socket.socket,
     version: str,
     authenticator: Authenticator | None,
-    observe: Observer,
+    telemetry: Telemetry,
 ) -> Service:
     """The MCP channel; its import is the most expensive of all (about a second of CPU)."""
     from nexusd.channels.http.problems import STATUS
@@ -275,17 +290,17 @@ def mcp_channel(
 
     mcp = settings.mcp
     server = McpServer(
-        Calls(runtime, STATUS, mcp.max_result_bytes, observe),
+        Calls(runtime, STATUS, mcp.max_result_bytes, telemetry),
         version=version,
         path=mcp.path,
         security=security_settings(mcp.host, mcp.allowed_hosts, mcp.allowed_origins),
         max_body_bytes=settings.http.max_body_bytes,
     )
     if authenticator is None:
-        return McpChannel(server, sock, settings, None, observe)
+        return McpChannel(server, sock, settings, None, telemetry.observe)
     resource = resource_of(settings, url_of(sock) + mcp.path)
     rest = (authenticator, runtime, resource, STATUS, settings.http.max_body_bytes)
-    return McpChannel(server, sock, settings, lambda app: Guard(app, *rest), observe)
+    return McpChannel(server, sock, settings, lambda app: Guard(app, *rest), telemetry.observe)
 
 
 def preload(settings: Settings) -> None:

@@ -23,6 +23,7 @@ SHORT_NAMES: Final[Mapping[str, Setting]] = {
     "API_PORT": ("http", "port"),
     "MCP_PORT": ("mcp", "port"),
     "NEXUSD_ADMIN_KEY": ("auth", "admin_key"),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("monitoring", "otlp_endpoint"),
 }
 
 OTHER_VARIABLES: Final = frozenset({"NEXUSD_CONFIG", "NEXUSD_API_KEY", "NEXUSD_TEST_DATABASE_URL"})
@@ -251,6 +252,9 @@ def _faults(values: Mapping[Setting, object]) -> list[tuple[Setting, str]]:
     public_url = str(values["mcp", "public_url"])
     if public_url and not (public_url.startswith(("https://", "http://")) and urlsplit(public_url).hostname):
         faults.append((("mcp", "public_url"), "must be a URL such as https://crm.example.com/mcp"))
+    endpoint = str(values["monitoring", "otlp_endpoint"])
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        faults.append((("monitoring", "otlp_endpoint"), "must begin with http:// or https://"))
     if not str(values["mcp", "path"]).startswith("/"):
         faults.append((("mcp", "path"), "must begin with /"))
     faults += _open_binds(values)
@@ -292,6 +296,8 @@ def _out_of_range(setting: Setting, value: object) -> str | None:
         minimum = 0 if key in {"wait_s", "grace_s"} else 1 if isinstance(value, int) else 0.001
         if not minimum <= _number(value) < math.inf:
             return f"must be at least {minimum}"
+    if key == "trace_ratio" and not 0 <= _number(value) <= 1:
+        return "must lie between 0 and 1"
     if key == "pool_min" and _number(value) < 0:
         return "must not be negative"
     return None

@@ -161,16 +161,21 @@ class Daemon:
         if self._monitoring is None:
             yield Telemetry(self._observe)
             return
-        async with self._monitoring.running(runtime.database.stats, self._health.channels) as scrape:
-            yield Telemetry(self._observe, scrape)
+        tracer = catalog.tracer(self._loaded.settings.monitoring, __version__, self._observe)
+        try:
+            async with self._monitoring.running(runtime.database.stats, self._health.channels) as scrape:
+                yield Telemetry(self._observe, scrape, tracer)
+        finally:
+            if tracer is not None:
+                await asyncio.to_thread(tracer.close)
 
     def _services(self, runtime: Runtime, authenticator: Authenticator | None, telemetry: Telemetry) -> list[Service]:
         settings, sockets, observe = self._loaded.settings, self._sockets, self._observe
         http = catalog.http_channel(runtime, settings, sockets["http"], self._health, authenticator, telemetry)
         services: list[Service] = [_Announced(http, sockets, "", observe)]
         if "mcp" in sockets:
-            make = partial(catalog.mcp_channel, runtime, settings, sockets["mcp"], __version__, authenticator, observe)
-            mcp = _Imported("mcp", make)
+            channel = (settings, sockets["mcp"], __version__, authenticator, telemetry)
+            mcp = _Imported("mcp", partial(catalog.mcp_channel, runtime, *channel))
             services.append(_Announced(mcp, sockets, settings.mcp.path, observe))
         return services
 

@@ -83,6 +83,15 @@ class ServerAborted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TracingUnavailable(Event):
+    """There is an endpoint for traces, but nothing that could send them; `hint` says what to install."""
+
+    name: ClassVar[str] = "tracing.unavailable"
+    level: ClassVar[str] = "warning"
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelStarted(Event):
     """A channel answers at `address`."""
 
@@ -211,6 +220,8 @@ class ExecutionFinished(Event):
     request_id: str
     duration_s: float
     principal: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +237,8 @@ class ExecutionFailed(Event):
     code: str
     node: str | None
     principal: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +252,8 @@ class ExecutionCancelled(Event):
     request_id: str
     duration_s: float
     principal: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +340,8 @@ class RequestFinished(Event):
     principal: str | None = None
     workflow: str | None = None
     execution_id: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,6 +442,9 @@ class ToolCalled(Event):
     status: str
     request_id: str
     duration_s: float
+    principal: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from nexusd.definitions.execution import Execution, Invocation, new_uuid7
 from nexusd.definitions.principal import shown
 from nexusd.definitions.registry import Registry
+from nexusd.definitions.trace import ids
 from nexusd.definitions.wire import write_json
 from nexusd.engines.engine import Engine, Run
 from nexusd.engines.history import History, Record, Status
@@ -263,7 +264,11 @@ class Runtime:
             observe=self._observe,
             keyed=keyed,
         )
-        return await self._engine.run(run)
+        span = None if invocation.trace is None else invocation.trace.span
+        if span is None:
+            return await self._engine.run(run)
+        with span.child(f"execute {plan.name}", {"nexusd.execution.id": record.id}) as inner:
+            return await self._engine.run(replace(run, span=inner))
 
     def _finished(self, invocation: Invocation, record: Record, started: float) -> float:
         duration_s = time.perf_counter() - started
@@ -275,7 +280,7 @@ class Runtime:
                 record.id,
                 invocation.request_id,
                 duration_s,
-                shown(invocation.principal),
+                *_caller(invocation),
             ),
         )
         return duration_s
@@ -303,9 +308,9 @@ class Runtime:
         record.fail(told, round(duration_s * 1000, 3))
         place = (record.workflow, record.channel, record.id, invocation.request_id, duration_s)
         if told.code is Code.CANCELLED:
-            self._observe(ExecutionCancelled(*place, shown(invocation.principal)))
+            self._observe(ExecutionCancelled(*place, *_caller(invocation)))
         else:
-            self._observe(ExecutionFailed(*place, told.code.value, told.node, shown(invocation.principal)))
+            self._observe(ExecutionFailed(*place, told.code.value, told.node, *_caller(invocation)))
         return told if attended else None
 
 
@@ -320,6 +325,11 @@ def _begin(history: History, invocation: Invocation, task: asyncio.Task[None] | 
 def _exceeded(invocation: Invocation, policy: str) -> LimitExceeded:
     channel, caller = invocation.channel, invocation.principal.id
     return LimitExceeded(channel, policy, invocation.request_id, invocation.workflow, caller)
+
+
+def _caller(invocation: Invocation) -> tuple[str | None, str | None, str | None]:
+    """Who called, and in which trace and span, for the log."""
+    return shown(invocation.principal), *ids(invocation.trace)
 
 
 def unexpected(where: str, request_id: str, error: BaseException) -> ErrorUnexpected:

@@ -154,9 +154,16 @@ class AuthSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitoringSettings:
-    """Metrics and traces."""
+    """Metrics and traces.
+
+    Attributes:
+        otlp_endpoint: base URL of a collector that takes OTLP over HTTP; empty: no traces.
+        trace_ratio: of the calls that are in no trace of their caller's, how many begin one.
+    """
 
     enabled: bool = False
+    otlp_endpoint: str = ""
+    trace_ratio: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,7 +120,10 @@ def test_counts_equal_what_was_sent(folder: Path, database_url: str) -> None:
 
 
 def test_refused_connections_and_gauges_are_there(folder: Path, sqlite_url: str) -> None:
+    key = {"Idempotency-Key": "k"}
     with monitored(folder, sqlite_url) as daemon:
+        for email in ("a@b.example", "a@b.example", "c@b.example"):
+            daemon.execute("add_contact", {"email": email}, **key)
         host, port = daemon.http.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=5) as raw:
             raw.sendall(b"GET / HTTP/1.1\r\n\r\n")
@@ -128,6 +131,8 @@ def test_refused_connections_and_gauges_are_there(folder: Path, sqlite_url: str)
             metrics = scrape(daemon.http)
 
     assert count(metrics, "nexusd_requests_rejected_total", channel="http", reason="bad_request") == 1
+    results = ("recorded", "replayed", "mismatch", "in_flight")
+    assert [count(metrics, "nexusd_idempotency_total", result=each) for each in results] == [1, 1, 1, 0]
     assert count(metrics, "nexusd_channel_up") == 2
     assert count(metrics, "nexusd_connections", channel="http") >= 1
     assert count(metrics, "nexusd_db_pool_connections", state="idle") >= 1

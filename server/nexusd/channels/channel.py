@@ -13,6 +13,7 @@ from nexusd.errors import Code
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nexusd.definitions.trace import Span, Tracer
     from nexusd.engines.history import Failure, Record
     from nexusd.errors import NexusError
     from nexusd.events import Observer
@@ -28,10 +29,22 @@ class Telemetry:
 
     Attributes:
         scrape: None while metrics are off.
+        tracer: None while no traces are recorded.
     """
 
     observe: Observer
     scrape: Scrape | None = None
+    tracer: Tracer | None = None
+
+
+def end_request(span: Span, method: str, route: str, status: int) -> None:
+    """End the span of an HTTP request; a status from 500 on is a failure."""
+    attributes: dict[str, str | int] = {"http.request.method": method, "http.route": route}
+    attributes["http.response.status_code"] = status
+    span.rename(f"{method} {route}", attributes)
+    if status >= 500:  # noqa: PLR2004 - the server's own (RFC 9110, section 15.6)
+        span.fail(str(status))
+    span.end()
 
 
 class Health(Protocol):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from nexusd.definitions.conversation import Conversation
     from nexusd.definitions.limits import Standing
+    from nexusd.definitions.trace import Trace
 
 _VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
@@ -42,6 +43,7 @@ class Invocation:
     idempotency_key: str | None = None
     now: str | None = None
     standings: list[Standing] | None = None
+    trace: Trace | None = None
     conversation: Conversation | None = None
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from nexusd.databases.database import Database
     from nexusd.definitions.execution import Invocation
+    from nexusd.definitions.trace import Span
     from nexusd.engines.keys import Keyed
     from nexusd.events import Observer
     from nexusd.planning.plan import Plan
@@ -24,6 +25,7 @@ class Run:
         now: start of the run, RFC 3339, UTC, six digits.
         deadline: `loop.time()` at which it is cut off.
         keyed: the Idempotency-Key that it runs under.
+        span: what its nodes are parts of, where it is recorded.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Run:
     database: Database
     observe: Observer
     keyed: Keyed | None = None
+    span: Span | None = None
 
 
 class Engine(Protocol):

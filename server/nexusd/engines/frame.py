@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from nexusd import events
 from nexusd.definitions.wire import write_json
+from nexusd.engines.traced import TracedSession
 from nexusd.errors import (
     Cancelled,
     Code,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from nexusd.databases.database import Session
+    from nexusd.definitions.trace import Span
     from nexusd.engines.engine import Run
 
 GRACE_S: Final = 0.1
@@ -66,6 +68,7 @@ class Frame:
         shared: whether that is one transaction, in which nodes take turns.
         deadline: `loop.time()` at which it is cut off.
         prefix: ids of the nodes around it, each with a point.
+        span: what its nodes are parts of, where the run is recorded.
     """
 
     run: Run
@@ -75,6 +78,7 @@ class Frame:
     shared: bool
     deadline: float
     prefix: str = ""
+    span: Span | None = None
 
 
 async def run_frame(frame: Frame) -> dict[str, object]:
@@ -258,7 +262,11 @@ async def _once(frame: Frame, node: PlannedNode, scope: Scope, session: Session,
     run = frame.run
     started = time.perf_counter()
     try:
-        result = await _rendered(frame, node, scope, session, place)
+        if frame.span is None:
+            result = await _rendered(frame, node, scope, session, place, None)
+        else:
+            with frame.span.child(f"node {node.id}", {"nexusd.node.type": node.type}) as span:
+                result = await _rendered(frame, node, scope, TracedSession(session, span), place, span)
     except BaseException as error:
         code = error.code if isinstance(error, NexusError) else _UNTYPED.get(type(error), Code.INTERNAL)
         duration_s = time.perf_counter() - started
@@ -268,7 +276,9 @@ async def _once(frame: Frame, node: PlannedNode, scope: Scope, session: Session,
     return result
 
 
-async def _rendered(frame: Frame, node: PlannedNode, scope: Scope, session: Session, place: str) -> object:
+async def _rendered(
+    frame: Frame, node: PlannedNode, scope: Scope, session: Session, place: str, span: Span | None
+) -> object:
     """Render a node's params and run it; what goes wrong carries the node's id and the inputs' pointers."""
     run = frame.run
     deadline = frame.deadline
@@ -293,9 +303,10 @@ async def _rendered(frame: Frame, node: PlannedNode, scope: Scope, session: Sess
             input=scope.input,
             pointers=node.pointers,
             place=frame.prefix + place,
+            span=span,
         )
         if frame.plan.callees:
-            context.run_workflow = partial(_run_workflow, frame, session, place)
+            context.run_workflow = partial(_run_workflow, replace(frame, span=span), session, place)
         if node.timeout_s is None:
             return await node.run(params, context)
         return await _bounded(node, params, context)
@@ -323,7 +334,7 @@ async def _run_workflow(
     prefix = f"{frame.prefix}{place}."
     try:
         scope = Scope(plan.decode(write_json(inputs)), {}, frame.run.now, lambda at: uuid(f"{prefix}{at}"))
-        inner = Frame(frame.run, plan, scope, session, frame.shared, deadline, prefix)
+        inner = Frame(frame.run, plan, scope, session, frame.shared, deadline, prefix, frame.span)
         async with asyncio.timeout_at(deadline + GRACE_S):
             if frame.shared or not plan.transaction:
                 return await run_frame(inner)

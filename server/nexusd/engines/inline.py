@@ -70,7 +70,8 @@ class InlineEngine:
 
 
 async def _work(run: Run, session: Session, *, shared: bool) -> dict[str, object]:
-    return await run_frame(Frame(run, run.plan, _scope(run), session, shared=shared, deadline=run.deadline))
+    frame = Frame(run, run.plan, _scope(run), session, shared=shared, deadline=run.deadline, span=run.span)
+    return await run_frame(frame)
 
 
 def _scope(run: Run) -> Scope:

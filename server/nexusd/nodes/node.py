@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nexusd.databases.database import Database, Session
     from nexusd.definitions.execution import Invocation
     from nexusd.definitions.shape import Shape
+    from nexusd.definitions.trace import Span
     from nexusd.definitions.workflow import Node
     from nexusd.events import Observer
 
@@ -119,6 +120,7 @@ class NodeContext:
         deadline: `loop.time()` by which the node must have ended.
         input: what connections to `input` delivered, else None.
         pointers: place in the params, such as `/records`, to the pointer of the input that is the whole of it.
+        span: the node's own, where the run is recorded.
         run_workflow: runs another workflow that the plan knows, as a part of this run; inputs in, outputs out.
     """
 
@@ -134,6 +136,12 @@ class NodeContext:
     pointers: Mapping[str, str] = field(default_factory=dict)
     place: str = ""
     run_workflow: RunWorkflow | None = None
+    span: Span | None = None
+
+    def trace_headers(self) -> dict[str, str]:
+        """`traceparent` and `tracestate` for what the node asks of another service; none where there is no trace."""
+        trace = self.invocation.trace
+        return {} if trace is None else trace.headers(self.span)
 
 
 RunWorkflow: TypeAlias = Callable[[str, Mapping[str, object]], Awaitable[Mapping[str, object]]]

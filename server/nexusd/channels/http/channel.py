@@ -63,7 +63,7 @@ class HttpChannel:
             trusted_proxies=http.trusted_proxies,
         )
         observe = telemetry.observe
-        door = HttpDoor(router, http, authenticator, observe)
+        door = HttpDoor(router, http, authenticator, telemetry)
         self._listener = Listener(door, sock, limits, channel=self.name, grace_s=self._grace_s, observe=observe)
 
     async def run(self, ready: Callable[[], None], drain: Drain) -> int:

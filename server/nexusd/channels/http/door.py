@@ -6,12 +6,14 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from nexusd.channels.channel import end_request
 from nexusd.channels.http.bodies import BodyBudget
 from nexusd.channels.http.cors import Cors
 from nexusd.channels.http.exchange import Exchange
 from nexusd.channels.http.problems import render_problem
 from nexusd.channels.http.routes import PROBES
 from nexusd.definitions.principal import shown
+from nexusd.definitions.trace import begin_trace, ids
 from nexusd.errors import Cancelled, InternalError, MisdirectedRequest, NexusError
 from nexusd.events import RequestFinished, RequestStarted
 from nexusd.runtime import unexpected
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from nexusd.auth.authenticator import Authenticator
+    from nexusd.channels.channel import Telemetry
     from nexusd.channels.http.router import Router
-    from nexusd.events import Observer
+    from nexusd.definitions.trace import Trace
     from nexusd.settings import HttpSettings
 
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
@@ -34,7 +37,7 @@ class HttpDoor:
     """
 
     def __init__(
-        self, router: Router, settings: HttpSettings, authenticator: Authenticator | None, observe: Observer
+        self, router: Router, settings: HttpSettings, authenticator: Authenticator | None, telemetry: Telemetry
     ) -> None:
         self._router = router
         self._authenticator = authenticator
@@ -43,13 +46,15 @@ class HttpDoor:
         )
         self._cors = Cors(settings.cors_origins)
         self._budget = BodyBudget()
-        self._observe = observe
+        self._observe = telemetry.observe
+        self._tracer = telemetry.tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong below is rendered here."""
         started = time.perf_counter()
         exchange = Exchange(scope, receive, send, self._budget)
         self._observe(RequestStarted("http", exchange.method))
+        exchange.trace = self._trace(exchange)
         try:
             await self._answer(exchange)
         except NexusError as error:
@@ -63,6 +68,19 @@ class HttpDoor:
             self._observe(unexpected("http", exchange.request_id, error))
             await self._refuse(exchange, InternalError())
         exchange.close()
+        self._tell(exchange, time.perf_counter() - started)
+
+    def _trace(self, exchange: Exchange) -> Trace | None:
+        """What the request is a part of."""
+        header = exchange.headers.get(b"traceparent")
+        if header is None:
+            return None if self._tracer is None else begin_trace(self._tracer, exchange.method, None)
+        state = exchange.headers.get(b"tracestate", b"").decode("latin-1")
+        return begin_trace(self._tracer, exchange.method, header.decode("latin-1"), state)
+
+    def _tell(self, exchange: Exchange, duration_s: float) -> None:
+        """Say how it ended."""
+        trace = exchange.trace
         self._observe(
             RequestFinished(
                 "http",
@@ -70,13 +88,16 @@ class HttpDoor:
                 exchange.route,
                 exchange.status,
                 exchange.request_id,
-                time.perf_counter() - started,
+                duration_s,
                 exchange.client,
                 shown(exchange.principal),
                 exchange.workflow,
                 exchange.execution_id,
+                *ids(trace),
             ),
         )
+        if trace is not None and trace.span is not None:
+            end_request(trace.span, exchange.method, exchange.route, exchange.status)
 
     async def _answer(self, exchange: Exchange) -> None:
         if exchange.path not in PROBES:

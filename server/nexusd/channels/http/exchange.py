@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from nexusd.channels.http.bodies import BodyBudget
+    from nexusd.definitions.trace import Trace
 
 JSON: Final = (b"content-type", b"application/json")
 
@@ -32,6 +33,7 @@ class Exchange:
     Attributes:
         principal: who asks.
         route: the template of the route that was found, for metrics and logs.
+        trace: what it is a part of, if that is known.
         workflow, execution_id: what was run, for the log.
         status: what was answered; 0 until then.
         extra: headers of every answer.
@@ -52,6 +54,7 @@ class Exchange:
         "route",
         "scope",
         "status",
+        "trace",
         "workflow",
     )
 
@@ -71,6 +74,7 @@ class Exchange:
             self.request_id = new_request_id()
         self.principal = ANONYMOUS
         self.route = UNKNOWN_ROUTE
+        self.trace: Trace | None = None
         self.workflow: str | None = None
         self.execution_id: str | None = None
         self.status = 0

@@ -68,6 +68,7 @@ class ExecuteHandler:
             deadline=None if respond_async else asyncio.get_running_loop().time() + self._settings.request_timeout_s,
             dry_run=DRY_RUN in asked,
             idempotency_key=exchange.idempotency_key() if b"idempotency-key" in exchange.headers else None,
+            trace=exchange.trace,
         )
         headers = [_JSON]
         applied = [preference for preference in (DRY_RUN, ASYNC) if preference in asked]

@@ -10,6 +10,8 @@ from nexusd.channels.channel import problem_document
 from nexusd.channels.mcp.call_options import DRY_RUN, EXECUTION_ID, PLAIN, read_options
 from nexusd.channels.mcp.problems import PLACEMENT, Placement
 from nexusd.definitions.execution import Invocation, new_request_id
+from nexusd.definitions.principal import shown
+from nexusd.definitions.trace import begin_trace, ids
 from nexusd.definitions.wire import write_json
 from nexusd.errors import Code, NexusError, NotSupported
 from nexusd.events import ToolCalled
@@ -17,10 +19,11 @@ from nexusd.events import ToolCalled
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nexusd.channels.channel import Telemetry
     from nexusd.channels.mcp.call_options import CallOptions
     from nexusd.definitions.execution import Execution
     from nexusd.definitions.principal import Principal
-    from nexusd.events import Observer
+    from nexusd.definitions.trace import Span, Trace, Tracer
     from nexusd.planning.plan import Plan
     from nexusd.runtime import Runtime
 
@@ -43,10 +46,25 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Via:
-    """Which way a call came in; see `events.ToolCalled`."""
+    """Which way a call came in; see `events.ToolCalled`.
+
+    Attributes:
+        traceparent, tracestate: headers of the HTTP request; those in the call's `_meta` win.
+    """
 
     era: str
     path: str
+    traceparent: str | None = None
+    tracestate: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is the same for every part of a call."""
+
+    principal: Principal
+    request_id: str
+    trace: Trace | None
 
 
 class Calls:
@@ -55,16 +73,17 @@ class Calls:
     Args:
         statuses: HTTP status by error code, told in the problem document like on the HTTP door.
         max_result_bytes: what a read-only workflow may answer at most.
-        observe: told of each call.
+        telemetry: told of each call.
     """
 
     def __init__(
-        self, runtime: Runtime, statuses: Mapping[Code, int], max_result_bytes: int, observe: Observer
+        self, runtime: Runtime, statuses: Mapping[Code, int], max_result_bytes: int, telemetry: Telemetry
     ) -> None:
         self.runtime = runtime
         self.statuses = statuses
         self._max_result_bytes = max_result_bytes
-        self._observe = observe
+        self._observe = telemetry.observe
+        self._tracer = telemetry.tracer
 
     async def call(
         self, name: str, arguments: bytes, meta: Mapping[str, object] | None, principal: Principal, via: Via
@@ -77,8 +96,9 @@ class Calls:
         started = time.perf_counter()
         request_id = new_request_id()
         status = Code.CANCELLED.value
+        trace = _trace(self._tracer, meta or {}, via)
         try:
-            outcome = await self.run(name, arguments, meta, principal, request_id)
+            outcome = await self.run(name, arguments, meta, Call(principal, request_id, trace))
             status = "ok" if outcome.code is None else outcome.code.value
         except NexusError as error:
             status = error.code.value
@@ -87,12 +107,14 @@ class Calls:
             # A client may call a tool by any name it makes up.
             tool = name if name in self.runtime.plans else "other"
             duration_s = time.perf_counter() - started
-            self._observe(ToolCalled(tool, via.era, via.path, status, request_id, duration_s))
+            self._observe(
+                ToolCalled(tool, via.era, via.path, status, request_id, duration_s, shown(principal), *ids(trace))
+            )
+            if trace is not None and trace.span is not None:
+                _end(trace.span, tool, status)
         return outcome
 
-    async def run(
-        self, name: str, arguments: bytes, meta: Mapping[str, object] | None, principal: Principal, request_id: str
-    ) -> Outcome:
+    async def run(self, name: str, arguments: bytes, meta: Mapping[str, object] | None, call: Call) -> Outcome:
         """Run a workflow to its end; see `call`."""
         plan = self.runtime.plan(name)
         options = PLAIN
@@ -102,8 +124,9 @@ class Calls:
                 workflow=name,
                 inputs=arguments,
                 channel="mcp",
-                request_id=request_id,
-                principal=principal,
+                request_id=call.request_id,
+                principal=call.principal,
+                trace=call.trace,
                 dry_run=options.dry_run,
                 idempotency_key=options.idempotency_key,
             )
@@ -112,7 +135,7 @@ class Calls:
         except NexusError as error:
             if PLACEMENT[error.code] is not Placement.TOOL_RESULT:
                 raise
-            document = problem_document(error, status=self.statuses[error.code], request_id=request_id)
+            document = problem_document(error, status=self.statuses[error.code], request_id=call.request_id)
             return Outcome(write_json(document), is_error=True, code=error.code)
 
     def _document(self, plan: Plan, execution: Execution) -> bytes:
@@ -130,6 +153,22 @@ class Calls:
             error.execution_id = execution.id
             raise error
         return document
+
+
+def _trace(tracer: Tracer | None, meta: Mapping[str, object], via: Via) -> Trace | None:
+    told = meta.get("traceparent")
+    if isinstance(told, str):
+        state = meta.get("tracestate")
+        return begin_trace(tracer, "tools/call", told, state if isinstance(state, str) else "")
+    return begin_trace(tracer, "tools/call", via.traceparent, via.tracestate)
+
+
+def _end(span: Span, tool: str, status: str) -> None:
+    attributes = {"mcp.method.name": "tools/call", "gen_ai.tool.name": tool}
+    span.rename(f"tools/call {tool}", attributes)
+    if status != "ok":
+        span.fail(status)
+    span.end()
 
 
 def _meta(execution: Execution, options: CallOptions) -> dict[str, object]:

@@ -13,6 +13,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from nexusd.channels.channel import execution_view, graph_view, problem_document, workflow_view
 from nexusd.channels.mcp.caller import caller_of
+from nexusd.channels.mcp.calls import Call
 from nexusd.channels.mcp.paging import page
 from nexusd.channels.mcp.tool import title_of
 from nexusd.definitions.execution import new_request_id
@@ -187,7 +188,7 @@ class Resources:
             return types.TextResourceContents(uri=uri, mime_type=resource.mime_type, text=text)
         try:
             name = str(resource.workflow)
-            outcome = await self._calls.run(name, write_json(values), None, principal, new_request_id())
+            outcome = await self._calls.run(name, write_json(values), None, Call(principal, new_request_id(), None))
         except NexusError as error:
             raise MCPError(types.INVALID_PARAMS, error.detail, {"uri": uri}) from error
         text = outcome.document.decode()

@@ -71,7 +71,9 @@ class Tools:
             raise refusal(WorkflowNotFound(f"there is no workflow named {params.name[:64]!r}"))
         arguments = await _arguments(context, params)
         try:
-            via = Via("2026" if context.protocol_version >= STATELESS else "2025", "sdk")
+            era = "2026" if context.protocol_version >= STATELESS else "2025"
+            headers = context.request.headers if isinstance(context.request, Request) else {}
+            via = Via(era, "sdk", headers.get("traceparent"), headers.get("tracestate", ""))
             outcome = await self._calls.call(params.name, arguments, context.meta, caller_of(context), via)
         except NexusError as error:
             raise refusal(error) from error
