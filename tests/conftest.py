@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.support.nodes",
     "tests.support.workflows",
     "tests.support.keyed",
+    "tests.support.hosts",
 ]
 
 # No deadline for an example, since machines differ in speed; in CI the same examples each time.

@@ -85,13 +85,17 @@ def tracer(settings: MonitoringSettings, version: str, observe: Observer) -> Rec
 
 def node_types(registry: Registry, signer: CursorSigner, find: FindFunction) -> Mapping[str, NodeType]:
     """Every node type by its name; `find` finds the functions that FunctionNodes call."""
+    from nexusd.definitions.http_hosts import read_allow_list
     from nexusd.nodes.control import control_node_types
     from nexusd.nodes.function import FunctionNode
+    from nexusd.nodes.http_client import Client
+    from nexusd.nodes.http_request import HttpRequestNode
     from nexusd.nodes.model_nodes import model_node_types
     from nexusd.nodes.sql import SqlNode
     from nexusd.nodes.threads import Threads
 
-    own = (FunctionNode(find, Threads()), SqlNode(registry.models))
+    allow = read_allow_list(registry.http_allow)
+    own = (FunctionNode(find, Threads()), HttpRequestNode(Client(allow), allow), SqlNode(registry.models))
     types: dict[str, NodeType] = {each.name: each for each in (*control_node_types(), *own)}
     for model in registry.models.values():
         types |= {each.name: each for each in model_node_types(model, registry.models, cursors=signer)}

@@ -17,7 +17,7 @@ from nexusd.databases.database import Dialect
 from nexusd.databases.types import codec_of
 from nexusd.definitions.field_schema import MAX_SAFE_INTEGER
 from nexusd.definitions.model import Field, FieldType
-from nexusd.definitions.wire import check_value, normalise
+from nexusd.definitions.wire import check_value, normalise, write_json
 from nexusd.errors import Fault, InvalidInput
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _to_sqlite(value: object) -> object:
         return float(value)
     if isinstance(value, msgspec.Raw):
         return bytes(value).decode()
-    return msgspec.json.encode(value).decode() if isinstance(value, list | dict) else value
+    return write_json(value).decode() if isinstance(value, list | dict) else value
 
 
 def sqlite_decoder(names: Sequence[str], known: Open) -> Decoder:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from nexusd.definitions.entry import Entry
+from nexusd.definitions.http_hosts import read_allow_list
 from nexusd.definitions.model_loader import check_references, read_model
 from nexusd.definitions.offers_loader import Offers
 from nexusd.definitions.publish import published_workflows
@@ -103,9 +104,16 @@ class _Loader:
             self._from_python(options["python"], path.parent)
         self._offers.read(options, path.parent)
         if "http_allow" in options:
-            self._http_allow += options["http_allow"].texts("http_allow")
+            self._allow(options["http_allow"])
         if "include" in options:
             self._include(options["include"], path, shown)
+
+    def _allow(self, entry: Entry) -> None:
+        for item in entry.elements("http_allow"):
+            text = item.text()
+            if text and read_allow_list([text]).wrong:
+                item.wrong("is no host", "such as api.example.com, api.example.com:8443, 10.0.0.5 or 10.0.0.0/8")
+            self._http_allow.append(text)
 
     def _check_version(self, root: Entry, options: Mapping[str, Entry]) -> None:
         if "version" not in options:

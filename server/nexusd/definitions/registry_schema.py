@@ -60,6 +60,7 @@ _NODE: Final[Mapping[str, object]] = {
     "pure": _FLAG,
     "sql": _TEXT,
     "write": _FLAG,
+    "allow_status": {"type": "array", "items": {"type": "integer", "minimum": 100, "maximum": 599}},
     "timeout_s": _SECONDS,
     "concurrency": {"type": "integer", "minimum": 1},
     "retry": _RETRY,

@@ -99,6 +99,10 @@ class Placeholder(Protocol):
     def is_whole(self) -> bool:
         """Whether the template is the whole value (type kept) rather than part of a text."""
 
+    @property
+    def prefix(self) -> str:
+        """The literal text in front of the first path."""
+
 
 @dataclass(slots=True)
 class Binding:

@@ -143,3 +143,28 @@ def test_function_that_is_not_pure_cannot_stand_in_a_transaction_unasked() -> No
     assert told.startswith("13:5 the workflow writes to the database and calls what a rollback cannot undo (say")
     assert plan(CREATE + send, "    transaction: all\n").transaction is True
     assert plan(CREATE + send.replace("send'}", "send', pure: true}")).transaction is True
+
+
+def test_host_that_is_not_listed_is_told_with_its_place() -> None:
+    ask = "      ask: {type: HttpRequestNode, params: {url: 'https://api.example.com/{{x}}'}}\n"
+    listed = (
+        f"  w:\n    nodes:\n{ask}http_allow: ['API.example.com:443', 'bad host', 'http://x', 10.0.0.0/8, '[::1]:80']\n"
+    )
+
+    assert problems(ask) == ["14:50 the host api.example.com is not in http_allow (list it there)"]
+    with pytest.raises(ConfigurationError) as caught:
+        plans(listed)
+    assert [(each.line, each.column, each.message) for each in caught.value.problems] == [
+        (15, 37, "is no host"),
+        (15, 49, "is no host"),
+    ]
+    allowed = plans(listed.replace("'bad host', 'http://x', ", ""))["w"]
+    assert (allowed.read_only, allowed.inputs.required) == (True, frozenset({"x"}))
+
+
+def test_asking_outside_beside_a_database_write_needs_a_mode() -> None:
+    ask = "      ask: {type: HttpRequestNode, params: {url: '{{url}}'}}\n"
+
+    (told,) = problems(CREATE + ask)
+    assert told.startswith("13:5 the workflow writes to the database and calls what a rollback cannot undo (say")
+    assert plan(CREATE + ask, "    transaction: none\n").transaction is False
