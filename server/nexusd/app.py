@@ -21,7 +21,7 @@ from nexusd.definitions.loader import PythonSource, load_registry
 from nexusd.errors import ConfigurationError, Problem
 from nexusd.events import ignore
 from nexusd.planning.registry import compile_registry
-from nexusd.planning.statements import check_statements
+from nexusd.planning.statements import check_statements, statements
 from nexusd.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -117,6 +117,18 @@ async def migrate_beside(loaded: Loaded, observe: Observer) -> tuple[SyncDDLExec
         # A thread cannot be cancelled: it ends because the executor does.
         executor.cancel(signal.SIGINT)
         raise
+
+
+async def check_database(loaded: Loaded, outcome: DDLOutcome, observe: Observer) -> None:
+    """Have the database say whether it could run what the registry's SqlNodes say, where nothing else will ask it.
+
+    Raises:
+        ConfigurationError: with each statement that it could not.
+    """
+    dialect = Dialect.SQLITE if catalog.is_sqlite(loaded.settings.database.url) else Dialect.POSTGRESQL
+    if any(statements(loaded.registry, dialect)):
+        async with open_database(loaded, outcome, observe):
+            pass
 
 
 def start_executor(loaded: Loaded, observe: Observer) -> SyncDDLExecutor:
@@ -221,15 +233,23 @@ def migrate(executor: SyncDDLExecutor, meanwhile: Callable[[], None]) -> DDLOutc
 
 
 @contextlib.asynccontextmanager
-async def open_database(loaded: Loaded, outcome: DDLOutcome, observe: Observer) -> AsyncIterator[Runtime]:
+async def open_database(
+    loaded: Loaded, outcome: DDLOutcome, observe: Observer, turns: int | None = None
+) -> AsyncIterator[Runtime]:
     """A runtime on the database that an executor has brought to the registry.
+
+    Args:
+        loaded: what it runs.
+        outcome: of that executor.
+        observe: told what happens.
+        turns: see `catalog.database`.
 
     Raises:
         ConfigurationError: the database could not run a statement of a SqlNode.
     """
     if not loaded.settings.server.secret_key:
         loaded.signer.use(outcome.secret)
-    database = catalog.database(loaded.settings.database, outcome, observe)
+    database = catalog.database(loaded.settings.database, outcome, observe, turns)
     await database.open()
     try:
         await check_statements(loaded.registry, database)

@@ -46,17 +46,18 @@ def is_sqlite(url: str) -> bool:
     return url.startswith("sqlite:")
 
 
-def log_sink(settings: ServerSettings) -> LogSink:
-    """The log, and the end of what libraries write to it."""
+def log_sink(settings: ServerSettings, worker: int | None = None) -> LogSink:
+    """The log, and the end of what libraries write to it; each line of a worker process has its number."""
     from nexusd.telemetry.logging import LogSink, capture_libraries
 
     is_terminal = sys.stderr.isatty()
+    constants = {} if worker is None else {"worker": worker}
     if settings.log_format == "console" or (settings.log_format == "auto" and is_terminal):
         from nexusd.telemetry.console import console_renderer
 
-        sink = LogSink(settings.log_level, render=console_renderer(colors=is_terminal))
+        sink = LogSink(settings.log_level, render=console_renderer(colors=is_terminal), constants=constants)
     else:
-        sink = LogSink(settings.log_level)
+        sink = LogSink(settings.log_level, constants=constants)
     capture_libraries(sink)
     return sink
 
@@ -195,8 +196,17 @@ def table_order(registry: Registry) -> list[str]:
     return [table.model.name for table in wanted_tables(registry.models, Dialect.SQLITE).values()]
 
 
-def database(settings: DatabaseSettings, outcome: DDLOutcome | None, observe: Observer) -> Database:
-    """The database of the settings; one in memory goes on with the connection that made its tables."""
+def database(
+    settings: DatabaseSettings, outcome: DDLOutcome | None, observe: Observer, turns: int | None = None
+) -> Database:
+    """The database of the settings; one in memory goes on with the connection that made its tables.
+
+    Args:
+        settings: name it.
+        outcome: of the migration of this process, if there was one.
+        observe: told of waits and losses.
+        turns: a file by which processes that write to one SQLite file take turns; None: there is no other.
+    """
     from nexusd.databases.database import Pooler, PoolOptions
 
     options = PoolOptions(
@@ -208,9 +218,11 @@ def database(settings: DatabaseSettings, outcome: DDLOutcome | None, observe: Ob
     )
     if is_sqlite(settings.url):
         from nexusd.databases.sqlite import SqliteDatabase
+        from nexusd.databases.sqlite_turns import Turns
 
         path = settings.url.removeprefix("sqlite:///")
-        return SqliteDatabase((outcome and outcome.connection) or path, options=options, observe=observe)
+        source = (outcome and outcome.connection) or path
+        return SqliteDatabase(source, options=options, observe=observe, turns=Turns(turns))
     from nexusd.databases.postgresql import PostgresqlDatabase
 
     return PostgresqlDatabase(settings.url, options=options, observe=observe)
@@ -299,6 +311,7 @@ def mcp_channel(
         path=mcp.path,
         security=security_settings(mcp.host, mcp.allowed_hosts, mcp.allowed_origins),
         max_body_bytes=settings.http.max_body_bytes,
+        has_sessions=settings.server.workers == 1,
     )
     if authenticator is None:
         return McpChannel(server, sock, settings, None, telemetry.observe)

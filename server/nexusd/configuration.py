@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from nexusd.documents import Document, Place, did_you_mean, read_document
 from nexusd.errors import ConfigurationError, Problem
 from nexusd.setting_values import CONVERTERS, NESTED, STRUCTURES, structure
-from nexusd.settings import CHOICES, SECRETS, Setting, Settings, all_settings, is_loopback
+from nexusd.settings import CHOICES, MEMORY_URLS, SECRETS, Setting, Settings, all_settings, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,6 @@ FIXED: Final[frozenset[Setting]] = frozenset(
     {
         ("executions", "retention_days"),
         ("mcp", "fast_path"),
-        ("server", "workers"),
     }
 )
 """Settings that this version knows with their default alone."""
@@ -255,6 +254,8 @@ def _faults(values: Mapping[Setting, object]) -> list[tuple[Setting, str]]:
     endpoint = str(values["monitoring", "otlp_endpoint"])
     if endpoint and not endpoint.startswith(("http://", "https://")):
         faults.append((("monitoring", "otlp_endpoint"), "must begin with http:// or https://"))
+    if _number(values["server", "workers"]) > 1 and str(values["database", "url"]) in MEMORY_URLS:
+        faults.append((("server", "workers"), "more than one needs a database that processes can share, not :memory:"))
     if not str(values["mcp", "path"]).startswith("/"):
         faults.append((("mcp", "path"), "must begin with /"))
     faults += _open_binds(values)

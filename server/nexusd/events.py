@@ -111,6 +111,47 @@ class ChannelFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerStarted(Event):
+    """A worker process answers, `duration_s` after it was started."""
+
+    name: ClassVar[str] = "worker.started"
+    worker: int
+    pid: int
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerExited(Event):
+    """A worker process ended unasked, with `code` (negative: by that signal); another one follows."""
+
+    name: ClassVar[str] = "worker.exited"
+    level: ClassVar[str] = "warning"
+    worker: int
+    pid: int
+    code: int
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReplaced(Event):
+    """A worker process has ended after its successor had begun to answer."""
+
+    name: ClassVar[str] = "worker.replaced"
+    worker: int
+    pid: int
+    successor: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFailed(Event):
+    """A worker process cannot serve what it was told to."""
+
+    name: ClassVar[str] = "worker.failed"
+    level: ClassVar[str] = "error"
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RegistryLoaded(Event):
     """The registry was read and compiled."""
 

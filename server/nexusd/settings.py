@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+MEMORY_URLS: Final = frozenset({"sqlite:///:memory:", "sqlite:///", "sqlite://"})
 LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 
 
@@ -53,7 +54,7 @@ class DatabaseSettings:
     @property
     def is_memory(self) -> bool:
         """Whether the database lives in this process alone."""
-        return self.url in {"sqlite:///:memory:", "sqlite://"}
+        return self.url in MEMORY_URLS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -137,15 +137,13 @@ def test_an_open_address_without_authentication_is_refused_unless_insecure(varia
     load_settings(None, {variable: "0.0.0.0", "NEXUSD_SERVER__INSECURE": "true"})
 
 
-@pytest.mark.parametrize(
-    "environ",
-    [
-        {"NEXUSD_EXECUTIONS__ENGINE": "dbos"},
-        {"NEXUSD_SERVER__WORKERS": "2"},
-    ],
-)
-def test_what_is_not_built_is_refused_rather_than_ignored(environ: dict[str, str]) -> None:
-    assert "version" in problems(environ=environ)[0]
+def test_what_is_not_built_is_refused_rather_than_ignored() -> None:
+    assert "version" in problems(environ={"NEXUSD_EXECUTIONS__ENGINE": "dbos"})[0]
+
+
+@pytest.mark.parametrize("url", ["sqlite:///:memory:", "sqlite:///"])
+def test_workers_are_refused_on_a_database_that_lives_in_one_process(url: str) -> None:
+    assert "share" in problems(environ={"NEXUSD_SERVER__WORKERS": "2", "DATABASE_URL": url})[0]
 
 
 def test_every_fixed_setting_exists() -> None:

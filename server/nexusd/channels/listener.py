@@ -73,6 +73,19 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
+def listen(sock: socket.socket) -> None:
+    """Let clients connect to a bound socket, before anybody accepts.
+
+    Raises:
+        PortUnavailable: another process listens on the port already.
+    """
+    host, port = sock.getsockname()[:2]
+    try:
+        sock.listen(BACKLOG)
+    except OSError as error:
+        raise unavailable(host, port, error) from error
+
+
 def unavailable(host: str, port: int, error: OSError) -> PortUnavailable:
     """The one line for a port that cannot be had."""
     reasons = {

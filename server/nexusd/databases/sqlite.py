@@ -13,6 +13,7 @@ from nexusd.databases.sqlite_errors import DRIVER_ERRORS, is_locked, translate, 
 from nexusd.databases.sqlite_jobs import Job
 from nexusd.databases.sqlite_readers import Readers
 from nexusd.databases.sqlite_transactions import ReadTransaction, WriteTransaction
+from nexusd.databases.sqlite_turns import Turns
 from nexusd.databases.sqlite_writer import Writer
 from nexusd.errors import ConfigurationError, DeadlineExceeded, InternalError, NexusError, Problem, UnknownOutcome
 
@@ -47,12 +48,21 @@ class SqliteDatabase:
             `check_same_thread=False` and given away.
         options: `pool_max` reading threads, `acquire_timeout_s` for locks and the writer's queue.
         observe: told of waits.
+        turns: where other processes of the server write to the file too.
     """
 
-    def __init__(self, source: str | Path | sqlite3.Connection, *, options: PoolOptions, observe: Observer) -> None:
+    def __init__(
+        self,
+        source: str | Path | sqlite3.Connection,
+        *,
+        options: PoolOptions,
+        observe: Observer,
+        turns: Turns | None = None,
+    ) -> None:
         self._source = source
         self._options = options
         self._observe = observe
+        self._turns = turns or Turns(None)
         self._lock = threading.Lock()
         self._readers: Readers | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -85,7 +95,7 @@ class SqliteDatabase:
                 self._readers = Readers(self._source, self._options, self._observe)
         except DRIVER_ERRORS as error:
             raise translate(error, ()) from error
-        self._writer = Writer(writing, self._lock, self._loop, self._observe)
+        self._writer = Writer(writing, self._lock, self._loop, self._turns, self._observe)
 
     def session(self, deadline: float) -> Session:
         """A session in which every statement commits by itself."""

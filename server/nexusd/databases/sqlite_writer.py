@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from nexusd.databases.sqlite_connection import Connection
     from nexusd.databases.sqlite_jobs import Answer, Job
+    from nexusd.databases.sqlite_turns import Turns
     from nexusd.events import Observer
 
 MAX_GROUP: Final = 256
@@ -36,6 +37,7 @@ class Writer:
         connection: used by the thread alone, or under `lock`.
         lock: held while a group runs, so that readers of the same connection never see what is not committed.
         loop: where answers are delivered.
+        turns: taken for each group.
         observe: told of each group, in the loop.
     """
 
@@ -44,11 +46,13 @@ class Writer:
         connection: Connection,
         lock: threading.Lock,
         loop: asyncio.AbstractEventLoop,
+        turns: Turns,
         observe: Observer,
     ) -> None:
         self._connection = connection
         self._lock = lock
         self._loop = loop
+        self._turns = turns
         self._observe = observe
         self._queue: queue.SimpleQueue[Job | Hold | None] = queue.SimpleQueue()
         self._ending = False
@@ -97,7 +101,7 @@ class Writer:
 
     def _serve(self) -> None:
         while (work := self._first()) is not None:
-            with self._lock:
+            with self._turns.taken(), self._lock:
                 if self._max_group is None:
                     # Deferred references are checked by COMMIT, whose failure must then be one writer's.
                     self._max_group = 1 if deferred_tables(self._connection.driver) else MAX_GROUP

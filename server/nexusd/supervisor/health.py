@@ -20,6 +20,7 @@ class HealthBoard:
 
     Attributes:
         once_started: set when every service has begun to answer.
+        workers: how many worker processes there are of how many, such as `2 of 2`; empty: no such processes.
     """
 
     def __init__(self, names: Sequence[str], migrations: str = "ok") -> None:
@@ -28,6 +29,7 @@ class HealthBoard:
         self.database_answers = True
         self.draining = False
         self.once_started = asyncio.Event()
+        self.workers = ""
 
     def set(self, name: str, state: str) -> None:
         """Note a service's state."""
@@ -52,4 +54,5 @@ class HealthBoard:
     def checks(self) -> Mapping[str, str]:
         """Each part's state by name."""
         database = "ok" if self.database_answers else "unavailable"
-        return {**self._services, "database": database, "migrations": self._migrations}
+        workers = {"workers": self.workers} if self.workers else {}
+        return {**self._services, "database": database, "migrations": self._migrations, **workers}

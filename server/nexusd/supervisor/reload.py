@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -10,7 +11,7 @@ from nexusd.errors import StartupError
 from nexusd.runtime import unexpected
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from nexusd.events import Observer
 
@@ -54,10 +55,20 @@ class Reloads:
             self._asked.set()
         return self._next
 
-    async def run(self) -> None:
-        """Make them until cancelled; who still waits then is told that the server stops."""
+    @contextlib.asynccontextmanager
+    async def made(self, ready: asyncio.Event) -> AsyncIterator[None]:
+        """Make them in this block, once the server is ready; at its end who still waits is told that it stops."""
+        task = asyncio.create_task(self._run(ready))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _run(self, ready: asyncio.Event) -> None:
         asked: asyncio.Future[Outcome] | None = None
         try:
+            await ready.wait()
             while True:
                 await self._asked.wait()
                 self._asked.clear()

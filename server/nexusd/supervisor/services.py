@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -16,12 +13,12 @@ from nexusd.events import (
     ChannelFailed,
     DatabaseLost,
     DatabaseRecovered,
-    ServerAborted,
     ServerDraining,
     ServerReady,
     ServerStopped,
 )
 from nexusd.runtime import unexpected
+from nexusd.supervisor.signals import own_signals
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -61,6 +58,7 @@ class Supervisor:
     Args:
         probe: whether the database answers; asked each second, so that no health request has to.
         grace_s: how long services wait for what is running before they cancel it.
+        is_worker: SIGINT, which a terminal sends to all processes of a server, is the parent's alone.
     """
 
     def __init__(
@@ -71,12 +69,14 @@ class Supervisor:
         observe: Observer,
         *,
         grace_s: float,
+        is_worker: bool = False,
     ) -> None:
         self._services = services
         self._health = health
         self._probe_database = probe
         self._observe = observe
         self._grace_s = grace_s
+        self._signals = (signal.SIGTERM,) if is_worker else (signal.SIGTERM, signal.SIGINT)
         self._drain = Drain()
         self._tasks: dict[str, asyncio.Task[int]] = {}
         self._asked = asyncio.Event()
@@ -103,7 +103,7 @@ class Supervisor:
         Raises:
             StartupError: a service could not start.
         """
-        self._own_signals()
+        own_signals(self._signals, self.stop, self._asked.is_set, self._observe)
         probe = asyncio.create_task(self._probe())
         asked = asyncio.create_task(self._asked.wait())
         await self._start(asked)
@@ -150,11 +150,13 @@ class Supervisor:
 
     async def _end(self, reason: str) -> int:
         """Drain what runs; how many requests were cut."""
-        self._health.draining = True
         self._observe(ServerDraining(reason))
-        for name in reversed(self._tasks):
-            if not self._tasks[name].done():
-                self._health.set(name, "draining")
+        if not self._drain.successor:
+            # Else the server as a whole goes on, and who still asks this process for its state means that.
+            self._health.draining = True
+            for name in reversed(self._tasks):
+                if not self._tasks[name].done():
+                    self._health.set(name, "draining")
         self._drain.set()
         tasks = self._tasks.values()
         if tasks:
@@ -170,21 +172,6 @@ class Supervisor:
             if isinstance(error, StartupError):
                 raise error
         return SERVICE_FAILED if ended or any(errors) else 0
-
-    def _own_signals(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return  # signals are the main thread's; who serves in another one ends it with `stop`
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled, number)
-
-    def _signalled(self, number: signal.Signals) -> None:
-        if self._asked.is_set():
-            # Asked twice: whoever did so does not want to wait for anything.
-            self._observe(ServerAborted(signal.Signals(number).name))
-            sys.stderr.flush()
-            os._exit(128 + number)
-        self.stop(number.name)
 
     async def _probe(self) -> None:
         lost_at = 0.0

@@ -33,6 +33,7 @@ SERVE: Final = (
     Option(flag="--mcp-host", text="Address of MCP [default: 127.0.0.1]", setting=("mcp", "host")),
     Option(flag="--mcp-port", text="Port of MCP [default: 3001]", kind=int, setting=("mcp", "port")),
     Option(flag="--no-mcp", text="Serve HTTP alone", kind=bool, setting=("mcp", "enabled"), sets=False),
+    Option(flag="--workers", text="Processes that serve [default: 1]", kind=int, setting=("server", "workers")),
     Option(
         flag="--insecure",
         text="Let other machines in although authentication is off",

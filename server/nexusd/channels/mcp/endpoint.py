@@ -15,6 +15,7 @@ from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp_types.methods import CacheableMethod
 
+from nexusd.channels.channel import problem_document
 from nexusd.channels.mcp.changes import changes, snapshot
 from nexusd.channels.mcp.completions import Completions
 from nexusd.channels.mcp.event_store import EventBudget
@@ -22,6 +23,9 @@ from nexusd.channels.mcp.prompts import Prompts
 from nexusd.channels.mcp.resources import Resources
 from nexusd.channels.mcp.subscriptions import Subscriptions
 from nexusd.channels.mcp.tools import Tools
+from nexusd.definitions.execution import new_request_id
+from nexusd.definitions.wire import write_json
+from nexusd.errors import MethodNotAllowed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -117,19 +121,24 @@ class Endpoint:
         self._sessions: _Sessions | None = None
 
     @contextlib.asynccontextmanager
-    async def over_http(self, security: TransportSecuritySettings, max_body_bytes: int) -> AsyncIterator[None]:
+    async def over_http(
+        self, security: TransportSecuritySettings, max_body_bytes: int, *, has_sessions: bool
+    ) -> AsyncIterator[None]:
         """Answer HTTP inside this block; enter and leave it in the same task.
 
         Args:
             security: which Host and Origin headers are answered; always on (DNS rebinding, spec revision 2025-11-25,
                 "Transports", security warning).
             max_body_bytes: of one request.
+            has_sessions: whether protocol versions that know sessions get them; one lives in one process, so not where
+                the next request may reach another.
         """
         self._sessions = _Sessions(
             self.server,
             security_settings=security,
             max_request_body_size=max_body_bytes,
             session_idle_timeout=SESSION_IDLE_S,
+            stateless=not has_sessions,
         )
         async with self._sessions.run():
             yield
@@ -138,6 +147,11 @@ class Endpoint:
         """Answer one HTTP request."""
         if self._sessions is None:
             raise RuntimeError("the endpoint is not over HTTP")
+        if self._sessions.stateless and scope["method"] != "POST":
+            # Without sessions there is nothing to end, and nothing to say on a standing stream (spec revision
+            # 2025-11-25, "Transports": a server that offers none answers 405).
+            await _only_post(send)
+            return
         await self._sessions.handle_request(scope, receive, send)
 
     def rebuild(self) -> list[ServerEvent]:
@@ -153,3 +167,15 @@ class Endpoint:
             # The manager has no public way to reach its sessions (a contract test watches this name).
             for transport in list(self._sessions._server_instances.values()):  # noqa: SLF001
                 transport.close_standalone_sse_stream()
+
+
+async def _only_post(send: Send) -> None:
+    problem = problem_document(MethodNotAllowed(), status=405, request_id=new_request_id())
+    body = write_json(problem)
+    headers = [
+        (b"allow", b"POST"),
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": 405, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -29,6 +29,7 @@ class McpServer:
         version: the product's.
         path: of the endpoint with everything; a toolset's is below it.
         max_body_bytes: of one request.
+        has_sessions: see `Endpoint.over_http`.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class McpServer:
         path: str,
         security: TransportSecuritySettings,
         max_body_bytes: int,
+        has_sessions: bool,
     ) -> None:
         self._calls = calls
         self._path = path
         self._security = security
         self._max_body_bytes = max_body_bytes
+        self._has_sessions = has_sessions
         self._version = version
         self._endpoints: dict[str | None, Endpoint] = {}
         self._lives: dict[str | None, tuple[asyncio.Event, asyncio.Task[None]]] = {}
@@ -110,7 +113,7 @@ class McpServer:
         ready, ending = asyncio.Event(), asyncio.Event()
 
         async def live() -> None:
-            async with endpoint.over_http(self._security, self._max_body_bytes):
+            async with endpoint.over_http(self._security, self._max_body_bytes, has_sessions=self._has_sessions):
                 ready.set()
                 await ending.wait()
 
