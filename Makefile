@@ -14,11 +14,11 @@ SERVE_STAMP := $(VENV)/.installed-serve
 TEST_STAMP := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types arch check coverage bench image lock format clean
+.PHONY: help serve test lint types arch check coverage conformance bench image lock format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r target text; do \
-		printf '  %-10s %s\n' "$$target" "$$text"; done
+		printf '  %-11s %s\n' "$$target" "$$text"; done
 
 serve: $(SERVE_STAMP) ## install, migrate and serve config/registry.yaml (ARGS='--help' for options)
 	@exec $(BIN)/python -m nexusd serve $(ARGS)
@@ -48,6 +48,9 @@ coverage: $(TEST_STAMP) ## the suite with branch coverage, child processes inclu
 	@$(BIN)/coverage run -m pytest $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+conformance: $(TEST_STAMP) ## the official MCP suite, and the TypeScript clients (npm needed)
+	@$(BIN)/python -m pytest -n0 -rs tests/conformance/mcp $(ARGS)
 
 bench: $(TEST_STAMP) ## how long a start takes and what it costs (ARGS=20 for more rounds)
 	@$(BIN)/python -m tests.benchmarks.start $(ARGS)

@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.support.databases",
     "tests.support.http_server",
     "tests.support.connections",
+    "tests.support.node",
     "tests.support.nodes",
     "tests.support.workflows",
     "tests.support.keyed",

@@ -18,6 +18,7 @@ __all__ = [
     "Elicit",
     "Embedded",
     "Image",
+    "Link",
     "Nexus",
     "Roots",
     "Sample",
@@ -30,7 +31,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from nexusd.definitions.content import Audio, Embedded, Image, Text
+    from nexusd.definitions.content import Audio, Embedded, Image, Link, Text
     from nexusd.definitions.conversation import Elicit, Roots, Sample
     from nexusd.embedding.builder import WorkflowBuilder
     from nexusd.embedding.dataflow import DataFlow
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from nexusd.nodes.function_context import BlockingContext, Context
 else:
     _HOMES = {
-        **dict.fromkeys(("Audio", "Embedded", "Image", "Text"), "nexusd.definitions.content"),
+        **dict.fromkeys(("Audio", "Embedded", "Image", "Link", "Text"), "nexusd.definitions.content"),
         **dict.fromkeys(("BlockingContext", "Context"), "nexusd.nodes.function_context"),
         **dict.fromkeys(("Elicit", "Roots", "Sample"), "nexusd.definitions.conversation"),
         "DataFlow": "nexusd.embedding.dataflow",

@@ -254,7 +254,9 @@ async def open_database(
     try:
         await check_statements(loaded.registry, database)
         engine = catalog.engine(loaded.settings.executions.engine)
-        yield Runtime(loaded.plans, engine, database, observe, loaded.registry, keeps_keys=outcome.keeps_keys)
+        runtime = Runtime(loaded.plans, engine, database, observe, loaded.registry, keeps_keys=outcome.keeps_keys)
+        runtime.secret = loaded.settings.server.secret_key.encode() or outcome.secret
+        yield runtime
     finally:
         await database.close(loaded.settings.server.grace_s)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -81,6 +82,7 @@ class Runtime:
         history: the latest executions, of every channel.
         served: what there is to run, and how it changes.
         limits: how often it may be run; None: as often as anybody likes.
+        secret: seals what clients carry from one call to the next; the same in every process on one database.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Runtime:
         self.limits: Limits | None = None
         self._observe = observe
         self._background: set[asyncio.Task[None]] = set()
+        self.secret = os.urandom(32)
 
     @property
     def plans(self) -> Mapping[str, Plan]:

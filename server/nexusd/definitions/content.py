@@ -56,7 +56,16 @@ class Embedded(Block):
         super().__init__(type="resource", resource=resource)
 
 
-BLOCKS: Final = (Text, Image, Audio, Embedded)
+class Link(Block):
+    """A resource that the client can read itself, such as `nexusd://models/Contact`."""
+
+    def __init__(self, uri: str, name: str, mime_type: str = "") -> None:
+        super().__init__(type="resource_link", uri=uri, name=name)
+        if mime_type:
+            self["mimeType"] = mime_type
+
+
+BLOCKS: Final = (Text, Image, Audio, Embedded, Link)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +74,7 @@ class BlockShape:
 
     def schema(self) -> dict[str, object]:
         """An object that says its type."""
-        types = ["text", "image", "audio", "resource"]
+        types = ["text", "image", "audio", "resource", "resource_link"]
         return {"type": "object", "properties": {"type": {"type": "string", "enum": types}}, "required": ["type"]}
 
     def check(self, value: object, pointer: str) -> list[Fault]:

@@ -65,6 +65,9 @@ class Conversation(Protocol):
     async def progress(self, done: float, total: float | None, text: str) -> None:
         """Tell how far the run has come; the last word counts where several nodes speak."""
 
+    async def step(self, done: int, total: int, node: str) -> None:
+        """Tell that a node of the run's own workflow has ended, as the `done`th of `total`."""
+
     async def log(self, level: Level, text: str) -> None:
         """Tell a line."""
 
@@ -83,6 +86,9 @@ class _Silence:
     client_capabilities: Mapping[str, object] = MappingProxyType({})
 
     async def progress(self, done: float, total: float | None, text: str) -> None:
+        """Nothing."""
+
+    async def step(self, done: int, total: int, node: str) -> None:
         """Nothing."""
 
     async def log(self, level: Level, text: str) -> None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from nexusd.databases.database import Session
+    from nexusd.definitions.conversation import Conversation
     from nexusd.definitions.trace import Span
     from nexusd.engines.engine import Run
 
@@ -84,21 +85,24 @@ class Frame:
 async def run_frame(frame: Frame) -> dict[str, object]:
     """Run the nodes and give the outputs."""
     plan, scope = frame.plan, frame.scope
+    caller = None if frame.prefix else frame.run.invocation.conversation
     if frame.shared or plan.strategy is Strategy.LINEAR:
         results, absent = scope.nodes, scope.absent
-        for node in plan.nodes:
+        for done, node in enumerate(plan.nodes, 1):
             if node.is_plain and not absent:
                 results[node.id] = await _once(frame, node, scope, frame.session, node.id)
             else:
                 await _attend(frame, node)
+            if caller is not None:
+                await caller.step(done, len(plan.nodes), node.id)
     else:
-        await _concurrently(frame)
+        await _concurrently(frame, caller)
     if plan.render_outputs is not None:
         return plan.render_outputs(scope)
     return {node.id: scope.nodes[node.id] for node in plan.workflow.nodes}
 
 
-async def _concurrently(frame: Frame) -> None:
+async def _concurrently(frame: Frame, caller: Conversation | None) -> None:
     """Start each node when all it needs is there; the first failure cancels the rest.
 
     Of several failures the one of the node that stands first in the plan's order is raised.
@@ -111,6 +115,7 @@ async def _concurrently(frame: Frame) -> None:
             followers[needed].append(node.index)
     running: dict[asyncio.Task[None], int] = {}
     failures: dict[int, BaseException] = {}
+    completed = 0
     ready = [index for index, count in enumerate(missing) if not count]
     try:
         while (ready or running) and not failures:
@@ -124,14 +129,21 @@ async def _concurrently(frame: Frame) -> None:
                 if error is not None:
                     failures[ended] = error
                     continue
-                for index in followers[ended]:
-                    missing[index] -= 1
-                    if not missing[index]:
-                        ready.append(index)
+                completed += 1
+                if caller is not None:
+                    await caller.step(completed, len(nodes), nodes[ended].id)
+                ready += _released(followers[ended], missing)
     finally:
         await _stop(running)
     if failures:
         raise failures[min(failures)]
+
+
+def _released(waiting: list[int], missing: list[int]) -> list[int]:
+    """Those that waited for a node which has ended, and wait for no other; `missing` counts what each waits for."""
+    for index in waiting:
+        missing[index] -= 1
+    return [index for index in waiting if not missing[index]]
 
 
 async def _stop(tasks: Mapping[asyncio.Task[None], int]) -> None:

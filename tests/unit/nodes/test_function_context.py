@@ -31,6 +31,9 @@ class Recorder:
     async def progress(self, done: float, total: float | None, text: str) -> None:
         self.heard.append((done, total, text))
 
+    async def step(self, done: int, total: int, node: str) -> None:
+        """Not what these tests are about."""
+
     async def log(self, level: Level, text: str) -> None:
         self.heard.append((level, text))
 

@@ -26,6 +26,9 @@ IDEMPOTENCY_KEY: Final = "nexusd/idempotencyKey"
 EXECUTION_ID: Final = "nexusd/executionId"
 """Where a result says which execution it came from."""
 
+REPLAYED: Final = "nexusd/idempotencyReplayed"
+"""Where a result says that it was given before, under the same key."""
+
 _DRY_RUN_SCHEMA: Final = {"type": "boolean", "description": "Run everything, keep nothing in the database."}
 _KEY_SCHEMA: Final = {
     "type": "string",

@@ -7,25 +7,45 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nexusd.channels.channel import problem_document
-from nexusd.channels.mcp.call_options import DRY_RUN, EXECUTION_ID, PLAIN, read_options
+from nexusd.channels.mcp.call_options import DRY_RUN, EXECUTION_ID, REPLAYED, read_options
+from nexusd.channels.mcp.content import split
 from nexusd.channels.mcp.problems import PLACEMENT, Placement
+from nexusd.definitions.content import holds_blocks
 from nexusd.definitions.execution import Invocation, new_request_id
 from nexusd.definitions.principal import shown
 from nexusd.definitions.trace import begin_trace, ids
 from nexusd.definitions.wire import write_json
-from nexusd.errors import Code, NexusError, NotSupported
+from nexusd.errors import Code, InputRequired, NexusError, NotSupported
 from nexusd.events import ToolCalled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from nexusd.channels.channel import Telemetry
     from nexusd.channels.mcp.call_options import CallOptions
+    from nexusd.definitions.conversation import Conversation
     from nexusd.definitions.execution import Execution
     from nexusd.definitions.principal import Principal
     from nexusd.definitions.trace import Span, Trace, Tracer
     from nexusd.planning.plan import Plan
     from nexusd.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of a tool.
+
+    Attributes:
+        arguments: JSON text of an object.
+        meta: the request's `_meta`.
+        conversation: the line to the client, where it can hear while the workflow runs.
+    """
+
+    name: str
+    arguments: bytes
+    meta: Mapping[str, object] | None
+    principal: Principal
+    conversation: Conversation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +54,7 @@ class Outcome:
 
     Attributes:
         document: JSON text of the outputs, or of the problem document.
+        blocks: content to show as it stands; the document then holds what else there is.
         code: of the error, if it is one.
         meta: for the result's `_meta`.
     """
@@ -42,6 +63,7 @@ class Outcome:
     is_error: bool
     code: Code | None = None
     meta: Mapping[str, object] = field(default_factory=dict)
+    blocks: Sequence[Mapping[str, object]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +78,6 @@ class Via:
     path: str
     traceparent: str | None = None
     tracestate: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What is the same for every part of a call."""
-
-    principal: Principal
-    request_id: str
-    trace: Trace | None
 
 
 class Calls:
@@ -85,57 +98,61 @@ class Calls:
         self._observe = telemetry.observe
         self._tracer = telemetry.tracer
 
-    async def call(
-        self, name: str, arguments: bytes, meta: Mapping[str, object] | None, principal: Principal, via: Via
-    ) -> Outcome:
+    async def call(self, call: Call, via: Via) -> Outcome:
         """Run a workflow to its end, and say that it was called.
 
         Raises:
+            InputRequired: the conversation has questions for the client.
             NexusError: the call has no tool result: there is no such tool, or its arguments are no JSON object.
         """
         started = time.perf_counter()
         request_id = new_request_id()
         status = Code.CANCELLED.value
-        trace = _trace(self._tracer, meta or {}, via)
+        trace = _trace(self._tracer, call.meta or {}, via)
         try:
-            outcome = await self.run(name, arguments, meta, Call(principal, request_id, trace))
+            outcome = await self.run(call, request_id, trace)
             status = "ok" if outcome.code is None else outcome.code.value
         except NexusError as error:
             status = error.code.value
             raise
         finally:
             # A client may call a tool by any name it makes up.
-            tool = name if name in self.runtime.plans else "other"
+            tool = call.name if call.name in self.runtime.plans else "other"
             duration_s = time.perf_counter() - started
             self._observe(
-                ToolCalled(tool, via.era, via.path, status, request_id, duration_s, shown(principal), *ids(trace))
+                ToolCalled(tool, via.era, via.path, status, request_id, duration_s, shown(call.principal), *ids(trace))
             )
             if trace is not None and trace.span is not None:
                 _end(trace.span, tool, status)
         return outcome
 
-    async def run(self, name: str, arguments: bytes, meta: Mapping[str, object] | None, call: Call) -> Outcome:
+    async def run(self, call: Call, request_id: str, trace: Trace | None = None) -> Outcome:
         """Run a workflow to its end; see `call`."""
-        plan = self.runtime.plan(name)
-        options = PLAIN
+        plan = self.runtime.plan(call.name)
         try:
-            options = read_options(meta)
+            options = read_options(call.meta)
             invocation = Invocation(
-                workflow=name,
-                inputs=arguments,
+                workflow=call.name,
+                inputs=call.arguments,
                 channel="mcp",
-                request_id=call.request_id,
+                request_id=request_id,
                 principal=call.principal,
-                trace=call.trace,
+                trace=trace,
                 dry_run=options.dry_run,
                 idempotency_key=options.idempotency_key,
+                conversation=call.conversation,
             )
             execution = await self.runtime.execute(invocation)
-            return Outcome(self._document(plan, execution), is_error=False, meta=_meta(execution, options))
+            meta = _meta(execution, options)
+            if holds_blocks(plan.outputs):
+                blocks, rest = split(execution.outputs)
+                return Outcome(write_json(rest), is_error=False, meta=meta, blocks=blocks)
+            return Outcome(self._document(plan, execution), is_error=False, meta=meta)
         except NexusError as error:
-            if PLACEMENT[error.code] is not Placement.TOOL_RESULT:
+            is_question = isinstance(error, InputRequired) and call.conversation is not None
+            if is_question or PLACEMENT[error.code] is not Placement.TOOL_RESULT:
                 raise
-            document = problem_document(error, status=self.statuses[error.code], request_id=call.request_id)
+            document = problem_document(error, status=self.statuses[error.code], request_id=request_id)
             return Outcome(write_json(document), is_error=True, code=error.code)
 
     def _document(self, plan: Plan, execution: Execution) -> bytes:
@@ -175,6 +192,8 @@ def _meta(execution: Execution, options: CallOptions) -> dict[str, object]:
     meta: dict[str, object] = {EXECUTION_ID: execution.id}
     if options.dry_run:
         meta[DRY_RUN] = True
+    if execution.replayed:
+        meta[REPLAYED] = True
     return meta
 
 

@@ -7,15 +7,18 @@ by the request's version header.
 from __future__ import annotations
 
 import contextlib
+import hmac
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 import mcp_types as types
 from mcp.server.caching import CacheHint
 from mcp.server.lowlevel.server import NotificationOptions, Server
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp_types.methods import CacheableMethod
 
 from nexusd.channels.channel import problem_document
+from nexusd.channels.mcp.caller import caller_of
 from nexusd.channels.mcp.changes import changes, snapshot
 from nexusd.channels.mcp.completions import Completions
 from nexusd.channels.mcp.event_store import EventBudget
@@ -80,6 +83,13 @@ class _Sessions(StreamableHTTPSessionManager):
         self.budget = EventBudget()
 
 
+def _sealed(secret: bytes) -> RequestStateBoundary:
+    """What a client carries between the rounds of one call, sealed, and bound to the call and its caller."""
+    key = hmac.digest(secret, b"nexusd mcp request state 1", "sha256")
+    security = RequestStateSecurity(keys=[key], bind_principal=lambda context: caller_of(context).id)
+    return RequestStateBoundary(security, default_audience="nexusd")
+
+
 class Endpoint:
     """The SDK's server over one view.
 
@@ -91,7 +101,7 @@ class Endpoint:
         self.view = view
         history = calls.runtime.history
         self.subscriptions = Subscriptions(history)
-        tools = Tools(view, calls)
+        tools = Tools(view, calls, self.subscriptions)
         resources = Resources(view, calls)
         prompts = Prompts(view)
         self.server = LowLevelServer(
@@ -116,8 +126,10 @@ class Endpoint:
         self.server.add_notification_handler(
             "notifications/initialized", types.NotificationParams, self.subscriptions.initialized
         )
+        # By name: as an argument it is deprecated, since 2026-07-28 has it no more.
+        self.server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self.subscriptions.set_level)
         # The SDK's own tracing layer costs 6 to 27 % of a call; our spans cover both paths.
-        self.server.middleware.clear()
+        self.server.middleware[:] = [_sealed(calls.runtime.secret)]
         self._sessions: _Sessions | None = None
 
     @contextlib.asynccontextmanager

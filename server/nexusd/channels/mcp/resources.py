@@ -187,8 +187,8 @@ class Resources:
                 raise MCPError(types.INVALID_PARAMS, error.detail, {"uri": uri}) from error
             return types.TextResourceContents(uri=uri, mime_type=resource.mime_type, text=text)
         try:
-            name = str(resource.workflow)
-            outcome = await self._calls.run(name, write_json(values), None, Call(principal, new_request_id(), None))
+            call = Call(name=str(resource.workflow), arguments=write_json(values), meta=None, principal=principal)
+            outcome = await self._calls.run(call, new_request_id())
         except NexusError as error:
             raise MCPError(types.INVALID_PARAMS, error.detail, {"uri": uri}) from error
         text = outcome.document.decode()

@@ -44,6 +44,7 @@ class _Session:
     """A session of an earlier revision, which is told on its own stream."""
 
     session: ServerSession
+    level: types.LoggingLevel = "debug"
     uris: set[str] = field(default_factory=set)
 
 
@@ -62,6 +63,18 @@ class Subscriptions:
     ) -> None:
         """A session has begun."""
         self._session(context)
+
+    async def set_level(
+        self, context: ServerRequestContext[dict[str, object], object], params: types.SetLevelRequestParams
+    ) -> types.EmptyResult:
+        """`logging/setLevel` of an earlier revision."""
+        self._session(context).level = params.level
+        return types.EmptyResult()
+
+    def level(self, context: ServerRequestContext[dict[str, object], object]) -> types.LoggingLevel:
+        """The least severe lines that a session wants."""
+        found = self._sessions.get(context.session._connection)  # noqa: SLF001 - see _session
+        return "debug" if found is None else found.level
 
     async def subscribe(
         self, context: ServerRequestContext[dict[str, object], object], params: types.SubscribeRequestParams

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import mcp_types as types
 
 from nexusd.channels.mcp.call_options import OPTIONS, declared_options
+from nexusd.definitions.content import holds_blocks
 
 if TYPE_CHECKING:
     from nexusd.planning.plan import Plan
@@ -26,7 +27,8 @@ def tool_of(plan: Plan) -> types.Tool:
         title=title,
         description=plan.workflow.description or title,
         input_schema=dict(plan.inputs_schema),
-        output_schema=dict(plan.outputs_schema),
+        # Content that is more than JSON has no structured content beside it, which a schema would promise.
+        output_schema=None if holds_blocks(plan.outputs) else dict(plan.outputs_schema),
         annotations=types.ToolAnnotations(
             title=title,
             read_only_hint=plan.read_only,

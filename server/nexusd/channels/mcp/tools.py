@@ -10,11 +10,12 @@ from mcp.shared.exceptions import MCPError
 from starlette.requests import Request
 
 from nexusd.channels.mcp.caller import caller_of
-from nexusd.channels.mcp.calls import Via
+from nexusd.channels.mcp.calls import Call, Via
+from nexusd.channels.mcp.conversation import McpConversation
 from nexusd.channels.mcp.paging import page
 from nexusd.channels.mcp.problems import PLACEMENT, Placement
 from nexusd.definitions.wire import write_json
-from nexusd.errors import NexusError, WorkflowNotFound
+from nexusd.errors import InputRequired, NexusError, WorkflowNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
 
     from nexusd.channels.mcp.calls import Calls, Outcome
+    from nexusd.channels.mcp.subscriptions import Subscriptions
     from nexusd.channels.mcp.view import View
 
 
@@ -42,9 +44,10 @@ _requests = msgspec.json.Decoder(_Request)
 class Tools:
     """The handlers of `tools/list` and `tools/call`."""
 
-    def __init__(self, view: View, calls: Calls) -> None:
+    def __init__(self, view: View, calls: Calls, subscriptions: Subscriptions) -> None:
         self._view = view
         self._calls = calls
+        self._subscriptions = subscriptions
 
     def input_schema(self, name: str) -> Mapping[str, object] | None:
         """The input schema of a tool; without it the SDK lists all tools before each call."""
@@ -65,19 +68,32 @@ class Tools:
         self,
         context: ServerRequestContext[dict[str, object], object],
         params: types.CallToolRequestParams,
-    ) -> types.CallToolResult:
+    ) -> types.CallToolResult | types.InputRequiredResult:
         """Run the workflow; whatever goes wrong after it was found is a result with `is_error`."""
         if self._view.hides(params.name):
             raise refusal(WorkflowNotFound(f"there is no workflow named {params.name[:64]!r}"))
-        arguments = await _arguments(context, params)
+        conversation = McpConversation(
+            context, params, nodes=self._view.nodes(params.name), quiet_below=self._subscriptions.level(context)
+        )
+        call = Call(
+            name=params.name,
+            arguments=await _arguments(context, params),
+            meta=context.meta,
+            principal=caller_of(context),
+            conversation=conversation,
+        )
         try:
             era = "2026" if context.protocol_version >= STATELESS else "2025"
             headers = context.request.headers if isinstance(context.request, Request) else {}
             via = Via(era, "sdk", headers.get("traceparent"), headers.get("tracestate", ""))
-            outcome = await self._calls.call(params.name, arguments, context.meta, caller_of(context), via)
+            return _result(await self._calls.call(call, via))
+        except InputRequired as error:
+            if conversation.unanswerable:
+                data = {"requiredCapabilities": conversation.unanswerable}
+                raise MCPError(types.MISSING_REQUIRED_CLIENT_CAPABILITY, error.detail, data) from error
+            return conversation.interim_result()
         except NexusError as error:
             raise refusal(error) from error
-        return _result(outcome)
 
 
 def refusal(error: NexusError) -> MCPError:
@@ -106,10 +122,18 @@ async def _arguments(
 
 
 def _result(outcome: Outcome) -> types.CallToolResult:
+    meta = dict(outcome.meta) or None
+    content: list[Mapping[str, object]] = list(outcome.blocks)
+    if not content or outcome.document != b"{}":
+        content.insert(0, {"type": "text", "text": outcome.document.decode()})
+    if outcome.blocks:
+        return types.CallToolResult.model_validate({"content": content, "_meta": meta})
     # Outputs may hold JSON text that was passed through; the SDK wants plain values, so the text is read once.
-    return types.CallToolResult(
-        content=[types.TextContent(type="text", text=outcome.document.decode())],
-        structured_content=msgspec.json.decode(outcome.document),
-        is_error=outcome.is_error,
-        _meta=dict(outcome.meta) or None,
+    return types.CallToolResult.model_validate(
+        {
+            "content": content,
+            "structuredContent": msgspec.json.decode(outcome.document),
+            "isError": outcome.is_error,
+            "_meta": meta,
+        }
     )

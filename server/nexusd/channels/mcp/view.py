@@ -56,6 +56,11 @@ class View:
         plan = self._plans.get(name)
         return plan if plan is not None and self._runtime.allows(principal, plan) else None
 
+    def nodes(self, name: str) -> int:
+        """How many nodes a workflow has; one where there is no such workflow."""
+        plan = self._plans.get(name)
+        return 1 if plan is None else len(plan.nodes)
+
     def hides(self, name: str) -> bool:
         """Whether there is such a workflow, but not here."""
         return name not in self._plans and name in self._runtime.plans
