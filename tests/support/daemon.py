@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -12,11 +13,12 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,9 +54,26 @@ def run_cli(
     )
 
 
+def _secrets(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What in an environment is nobody's business: keys and secrets, and passwords in URLs."""
+    for name, value in environment.items():
+        password = urlsplit(value).password if name.endswith("_URL") else None
+        if password:
+            yield name, password
+        if value.startswith(("{", "[")):
+            yield from ((name, found) for found in re.findall(r'"(?:secret|sha256)": "([^"]+)"', value))
+        elif re.search(r"_(?:KEY|SECRET|PASSWORD)$", name):
+            yield name, value
+
+
+def _is_telling(value: str) -> bool:
+    """Whether a value that is found in a log can only have come from the request."""
+    return len(value) >= 8 and not re.fullmatch(r"[a-z_-]+(?:/[a-z_-]+)?", value)
+
+
 @dataclass
 class Daemon:
-    """`nexusd serve` on free ports; a context manager that waits until it is ready and ends it.
+    """`nexusd serve` on free ports; a context manager that waits until it is ready, ends it, and reads its log.
 
     Attributes:
         arguments: further arguments of `serve`.
@@ -67,6 +86,7 @@ class Daemon:
     command: tuple[str, ...] = (sys.executable, "-m", "nexusd")
     verb: tuple[str, ...] = ("serve",)
     log: list[dict[str, object]] = field(default_factory=list)
+    _sent: list[tuple[str, str]] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         """Start, and wait for `server.ready`."""
@@ -135,6 +155,8 @@ class Daemon:
     def execute(self, workflow: str, inputs: Mapping[str, object], **headers: str) -> httpx.Response:
         """POST the inputs to a workflow."""
         url = f"{self.http}/workflows/{workflow}/execute"
+        sent = {**inputs, **headers}
+        self._sent += [(name, value) for name, value in sent.items() if isinstance(value, str) and _is_telling(value)]
         return httpx.post(url, json={"inputs": inputs}, headers=headers, timeout=10)
 
     def stop(self, sig: signal.Signals = signal.SIGTERM) -> int:
@@ -148,6 +170,11 @@ class Daemon:
                 stream.close()
         return code
 
+    def check_log(self) -> None:
+        """Nothing that the daemon was given to keep to itself, or that a row holds, may be in its log."""
+        log = json.dumps(self.log, ensure_ascii=False)
+        assert [name for name, secret in (*_secrets(self.env), *self._sent) if secret in log] == []
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -159,3 +186,5 @@ class Daemon:
             self.process.wait(STOP_S)
             if error is None:
                 raise
+        if error is None:
+            self.check_log()

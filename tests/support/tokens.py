@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
@@ -92,11 +94,13 @@ class Issuer:
 
     Attributes:
         documents: by path; what is not there is 404, None breaks the connection off.
+        forms: answers a POST, from the text of its body; by path.
         asked: paths, as they were asked for.
     """
 
     def __init__(self) -> None:
         self.documents: dict[str, object] = {}
+        self.forms: dict[str, Callable[[str], object]] = {}
         self.asked: list[str] = []
         outer = self
 
@@ -107,8 +111,15 @@ class Issuer:
                 if document is None:
                     self.connection.close()
                     return
-                body = b"" if document == 404 else json.dumps(document).encode()
-                self.send_response(404 if document == 404 else 200)
+                self._tell(404 if document == 404 else 200, document)
+
+            def do_POST(self) -> None:
+                sent = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                self._tell(200, outer.forms[self.path](sent))
+
+            def _tell(self, status: int, document: object) -> None:
+                body = json.dumps(document).encode()
+                self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()

@@ -205,6 +205,14 @@ def test_everybody_is_shown_what_they_may_run_and_nothing_else(place: Place) -> 
         assert shown == {name: 200 if name in names else 403 for name in everything}
 
 
+def test_the_description_says_which_credentials_are_wanted_and_where_none_is(place: Place) -> None:
+    document = ask(place, "GET", "/openapi.json", place.taken["admin key"]).json()
+
+    assert [next(iter(each)) for each in document["security"]] == list(document["components"]["securitySchemes"])
+    operations = {path: each["get"] for path, each in document["paths"].items() if "get" in each}
+    assert {path for path, each in operations.items() if each.get("security") == []} == PROBES
+
+
 def test_executions_are_their_callers_own(place: Place) -> None:
     execution = execute(place, "note_list", place.taken["neighbour"]).json()["execution_id"]
 

@@ -103,8 +103,10 @@ def _describe(plan: Plan) -> None:
 
 def openapi(arguments: Arguments) -> int:
     """Print the OpenAPI description of the HTTP channel."""
-    plans = app.load(arguments.settings(), PythonDefinitions()).plans
-    print_json(openapi_document([plan for _, plan in sorted(plans.items())]))
+    settings = arguments.settings()
+    plans = app.load(settings, PythonDefinitions()).plans
+    shown = [plan for _, plan in sorted(plans.items())]
+    print_json(openapi_document(shown, secured=settings.auth.enabled))
     return 0
 
 

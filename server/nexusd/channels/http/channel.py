@@ -53,7 +53,8 @@ class HttpChannel:
         router = Router()
         router.add("POST", "/workflows/{name}/execute", self._execute)
         metrics = MetricsRoute(telemetry.scrape)
-        for routes in (Workflows(runtime), self._executions, HealthRoutes(health), metrics, Documents(runtime)):
+        documents = Documents(runtime, secured=authenticator is not None)
+        for routes in (Workflows(runtime), self._executions, HealthRoutes(health), metrics, documents):
             routes.add_routes(router)
         self.routes = tuple(router.routes)
         limits = Limits(

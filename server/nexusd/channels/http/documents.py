@@ -41,8 +41,9 @@ class _Document:
 class Documents:
     """The routes of what describes the API."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, *, secured: bool) -> None:
         self._runtime = runtime
+        self._secured = secured
         self._plans: Mapping[str, Plan] | None = None
         self._made: dict[tuple[str, ...], _Document] = {}
 
@@ -77,15 +78,15 @@ class Documents:
         version = (name, *(plan.name for plan in allowed))
         document = self._made.get(version)
         if document is None:
-            document = _openapi(allowed) if name == "openapi" else _docs(allowed)
+            document = _openapi(allowed, secured=self._secured) if name == "openapi" else _docs(allowed)
             if len(self._made) >= MAX_VERSIONS:
                 del self._made[next(iter(self._made))]
             self._made[version] = document
         return document
 
 
-def _openapi(plans: list[Plan]) -> _Document:
-    return _made(write_json(openapi_document(plans)), (b"content-type", b"application/json"))
+def _openapi(plans: list[Plan], *, secured: bool) -> _Document:
+    return _made(write_json(openapi_document(plans, secured=secured)), (b"content-type", b"application/json"))
 
 
 def _docs(plans: list[Plan]) -> _Document:

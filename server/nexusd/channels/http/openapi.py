@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from nexusd import __version__
 from nexusd.channels.http.examples import example_of
+from nexusd.channels.http.routes import PROBES
 from nexusd.definitions.idempotency import KEY_PATTERN
 from nexusd.definitions.model import Operation
+from nexusd.documents import as_mapping
 from nexusd.engines.history import Status
 from nexusd.errors import Code
 
@@ -23,11 +25,16 @@ _TEXT: Final[Json] = {"type": "string"}
 _OBJECT: Final[Json] = {"type": "object"}
 
 
-def openapi_document(plans: Sequence[Plan]) -> Json:
-    """The whole description."""
+def openapi_document(plans: Sequence[Plan], *, secured: bool = False) -> Json:
+    """The whole description.
+
+    Args:
+        plans: the workflows that are shown.
+        secured: whether the server wants a credential.
+    """
     paths: dict[str, Json] = {f"/workflows/{plan.name}/execute": {"post": _execute(plan)} for plan in plans}
     paths |= _FIXED_PATHS
-    return {
+    document: Json = {
         "openapi": "3.1.1",
         "info": {"title": "nexusd", "version": __version__, "description": "Workflows over declared models."},
         "jsonSchemaDialect": _DIALECT,
@@ -40,6 +47,23 @@ def openapi_document(plans: Sequence[Plan]) -> Json:
         "paths": paths,
         "components": _COMPONENTS,
     }
+    return {**document, **_secured(paths)} if secured else document
+
+
+def _secured(paths: Mapping[str, Json]) -> Json:
+    """What is told of credentials: a key or token in either header; probes need none."""
+    probes = {path: {"get": {**as_mapping(paths[path]["get"]), "security": []}} for path in PROBES}
+    return {
+        "paths": {**paths, **probes},
+        "components": {**_COMPONENTS, "securitySchemes": _SCHEMES},
+        "security": [{name: []} for name in _SCHEMES],
+    }
+
+
+_SCHEMES: Final[Json] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key or a token."},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key or a token."},
+}
 
 
 def request_body(plan: Plan) -> Json:
