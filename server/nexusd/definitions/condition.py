@@ -1,4 +1,4 @@
-"""Conditions: a subset of CEL (the Common Expression Language) for `when` and the cases of a SwitchNode.
+"""Conditions: a subset of CEL (the Common Expression Language) for `when` and the cases of a SwitchNode; see `cel.py`.
 
 Paths, literals, lists, `== != < <= > >=`, `in`, `&& || !`, `has()`, `size()` and parentheses, with CEL's precedence.
 Parsed here; the planner decides what a path means and compiles the tree.
@@ -110,6 +110,20 @@ class Comparison:
     right: Condition
 
 
+@dataclass(frozen=True, slots=True)
+class Cel:
+    """A condition beyond the subset, in CEL with a variable for each path.
+
+    Attributes:
+        values: variables and the paths whose values they hold.
+        asked: variables and the paths of which they say whether they lead somewhere (`has`).
+    """
+
+    source: str
+    values: tuple[tuple[str, Reference], ...]
+    asked: tuple[tuple[str, Reference], ...]
+
+
 Condition: TypeAlias = Literal | Reference | Items | Has | Size | Not | Conjunction | Disjunction | Comparison
 
 
@@ -130,17 +144,20 @@ def parse_condition(text: str) -> Condition:
     return condition
 
 
-def references(condition: Condition) -> Iterator[tuple[Reference, bool]]:
+def references(condition: Condition | Cel) -> Iterator[tuple[Reference, bool]]:
     """Every path of a condition, and whether it is only asked for (`has`)."""
     if isinstance(condition, Reference):
         yield condition, False
     elif isinstance(condition, Has):
         yield condition.reference, True
+    elif isinstance(condition, Cel):
+        yield from ((reference, False) for _, reference in condition.values)
+        yield from ((reference, True) for _, reference in condition.asked)
     for part in _parts(condition):
         yield from references(part)
 
 
-def _parts(condition: Condition) -> tuple[Condition, ...]:
+def _parts(condition: Condition | Cel) -> tuple[Condition, ...]:
     if isinstance(condition, Items):
         return condition.items
     if isinstance(condition, Conjunction | Disjunction):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from nexusd.definitions.condition import (
+    Cel,
     Comparison,
     Conjunction,
     Disjunction,
@@ -27,6 +28,7 @@ from nexusd.definitions.shape import OrNull, Scalar
 from nexusd.definitions.template import UNDEFINED
 from nexusd.definitions.wire import read_json
 from nexusd.errors import InvalidInput
+from nexusd.planning.cel import compile_cel, evaluator
 from nexusd.planning.render import path_getter
 from nexusd.planning.values import kind_of
 
@@ -52,6 +54,9 @@ _KINDS: Final[Mapping[type, str]] = {
 }  # fmt: skip
 
 
+_NUMBERS: Final[Mapping[FieldType, type[Decimal | int]]] = {FieldType.DECIMAL: Decimal, FieldType.BIGINT: int}
+
+
 class ConditionTypeError(ValueError):
     """A condition compares what cannot be compared."""
 
@@ -70,12 +75,14 @@ class ConditionCompiler:
         self._shape_of = shape_of
         self._where = where
 
-    def compile(self, condition: Condition) -> Callable[[Scope], bool]:
+    def compile(self, condition: Condition | Cel) -> Callable[[Scope], bool]:
         """A function that says whether the condition holds.
 
         Raises:
             ConditionTypeError: it never can be true or false.
         """
+        if isinstance(condition, Cel):
+            return self._cel(condition)
         if self._kind(condition) not in {_BOOLEAN, _ANY}:
             message = f"the condition gives {self._kind(condition)}, not true or false"
             raise ConditionTypeError(message)
@@ -91,7 +98,7 @@ class ConditionCompiler:
         if not isinstance(condition, Reference):
             return _BOOLEAN
         shape = self._shape_of(self._names.resolve(condition))
-        if _is_number(shape):
+        if _number_in(shape) is not None:
             return _NUMBER
         kind = kind_of(shape)
         return _NUMBER if kind == "integer" else kind
@@ -137,19 +144,33 @@ class ConditionCompiler:
         parts = [self._truth(part) for part in condition.parts]
         return _all(parts) if isinstance(condition, Conjunction) else _any(parts)
 
+    def _cel(self, condition: Cel) -> Callable[[Scope], bool]:
+        values = {name: self._value_at(reference) for name, reference in condition.values}
+        asked = {name: self._value_at(reference) for name, reference in condition.asked}
+        return evaluator(compile_cel(condition), values, asked, self._refused)
+
     def _reference(self, reference: Reference) -> Getter:
-        resolved = self._names.resolve(reference)
-        path = path_getter(resolved, self._where)
-        number = _is_number(self._shape_of(resolved))
-        text = reference.text
+        path, text = self._value_at(reference), reference.text
 
         def get(scope: Scope) -> object:
             value = path(scope)
             if value is UNDEFINED:
                 raise self._refused(f"{text} is undefined; ask has({text}) first")
+            return value
+
+        return get
+
+    def _value_at(self, reference: Reference) -> Getter:
+        """What a path leads to, UNDEFINED included; numbers that travel as text as numbers."""
+        resolved = self._names.resolve(reference)
+        path = path_getter(resolved, self._where)
+        number = _number_in(self._shape_of(resolved))
+
+        def get(scope: Scope) -> object:
+            value = path(scope)
             if isinstance(value, msgspec.Raw):
                 value = read_json(bytes(value))
-            return Decimal(value) if number and isinstance(value, str) else value
+            return number(value) if number is not None and isinstance(value, str) else value
 
         return get
 
@@ -250,10 +271,11 @@ def _words_of(shape: Shape) -> tuple[str, ...]:
     return shape.field.values if isinstance(shape, Scalar) and shape.field.type is FieldType.ENUM else ()
 
 
-def _is_number(shape: Shape) -> bool:
+def _number_in(shape: Shape) -> type[Decimal | int] | None:
+    """The number that a text of this shape is, if it is one."""
     while isinstance(shape, OrNull):
         shape = shape.shape
-    return isinstance(shape, Scalar) and shape.field.type in {FieldType.DECIMAL, FieldType.BIGINT}
+    return _NUMBERS.get(shape.field.type) if isinstance(shape, Scalar) else None
 
 
 def _kind_of_value(value: object) -> str:

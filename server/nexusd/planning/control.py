@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from nexusd.definitions.cel import read_cel
 from nexusd.definitions.condition import ConditionSyntaxError, parse_condition, references
 from nexusd.definitions.template import Template
 from nexusd.documents import did_you_mean
 from nexusd.nodes.node import Choice, FirstOf
+from nexusd.planning.cel import CelMissing, NotCel, compile_cel
 from nexusd.planning.conditions import ConditionCompiler, ConditionTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from nexusd.definitions.condition import Condition, Reference
+    from nexusd.definitions.condition import Cel, Condition, Reference
     from nexusd.definitions.registry import RegistryPath
     from nexusd.definitions.workflow import Node, Workflow
     from nexusd.planning.plan import Scope
@@ -39,7 +41,7 @@ class Control:
         compiled: the conditions as functions, once they are checked.
     """
 
-    conditions: dict[tuple[str, ...], Condition] = field(default_factory=dict)
+    conditions: dict[tuple[str, ...], Condition | Cel] = field(default_factory=dict)
     choices: dict[str, Choice] = field(default_factory=dict)
     sources: dict[str, FirstOf] = field(default_factory=dict)
     compiled: dict[tuple[str, ...], Callable[[Scope], bool]] = field(default_factory=dict)
@@ -87,10 +89,28 @@ def read_control(node: Node, derived: Mapping[str, Choice | FirstOf], report: Re
         try:
             control.conditions[below] = parse_condition(text)
         except ConditionSyntaxError as error:
-            report((*path, *below), f"not a condition: {error}", "")
+            beyond, hint = _beyond_the_subset(text)
+            if beyond is None:
+                report((*path, *below), f"not a condition: {hint[0] or error}", hint[1])
+            else:
+                control.conditions[below] = beyond
     if node.concurrency is not None and node.foreach is None:
         report((*path, "concurrency"), "concurrency means something only beside foreach", "")
     return control
+
+
+def _beyond_the_subset(text: str) -> tuple[Cel | None, tuple[str, str]]:
+    """The condition in the whole of CEL; None where it is none, with what to say instead and a hint."""
+    try:
+        condition = read_cel(text)
+        compile_cel(condition)
+    except CelMissing:
+        return None, ("", "for all of CEL install the extra: pip install 'nexusd[cel]'")
+    except NotCel:
+        return None, ("", "")
+    except ConditionSyntaxError as error:
+        return None, (str(error), "")
+    return condition, ("", "")
 
 
 def check_foreach(node: Node, parsed: object, report: Report) -> None:
