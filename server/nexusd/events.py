@@ -468,6 +468,33 @@ class ClientLeft(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SessionOpened(Event):
+    """An MCP client of a protocol version with sessions has begun one."""
+
+    name: ClassVar[str] = "session.opened"
+    level: ClassVar[str] = "debug"
+    principal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed(Event):
+    """An MCP session has ended."""
+
+    name: ClassVar[str] = "session.closed"
+    level: ClassVar[str] = "debug"
+    principal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionsChanged(Event):
+    """MCP clients hear of `change` more resources or lists, or of fewer."""
+
+    name: ClassVar[str] = "subscriptions.changed"
+    level: ClassVar[str] = "debug"
+    change: int
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCalled(Event):
     """An MCP tool has answered.
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from dataclasses import fields
 from typing import Final
+
+import yaml
 
 from nexusd import events
 from nexusd.telemetry.families import FAMILIES
@@ -55,3 +58,48 @@ def test_every_event_is_described() -> None:
     assert described == {
         kind.name: (kind.level, [field.name for field in fields(kind)]) for kind in kinds if kind is not events.Event
     }
+
+
+def expressions() -> dict[str, str]:
+    """What each panel of the dashboard and each alert asks Prometheus, by its title."""
+    dashboard = json.loads((ROOT / "deploy" / "grafana" / "nexusd.json").read_text("utf-8"))
+    found = {
+        f"{panel['title']} {target['refId']}": target["expr"]
+        for panel in dashboard["panels"]
+        for target in panel.get("targets", ())
+    }
+    alerts = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text("utf-8"))
+    return found | {rule["alert"]: rule["expr"] for group in alerts["groups"] for rule in group["rules"]}
+
+
+def series() -> dict[str, set[str]]:
+    """The labels of everything that a scrape has, by its name."""
+    suffixes = {Kind.COUNTER: ("_total",), Kind.GAUGE: ("",), Kind.HISTOGRAM: ("_bucket", "_count", "_sum")}
+    return {
+        family.name + suffix: {*family.labels, *(["le"] if suffix == "_bucket" else [])}
+        for family in FAMILIES.values()
+        for suffix in suffixes[family.kind]
+    }
+
+
+def test_panels_and_alerts_ask_for_what_there_is() -> None:
+    known, wrong = series(), []
+    from_prometheus = {"job", "instance"}
+    for title, expression in expressions().items():
+        asked = set(re.findall(r"\b(?:nexusd|http_server)_\w+", expression))
+        wrong += [f"{title}: no {name}" for name in sorted(asked - known.keys())] or [
+            f"{title}: {label}"
+            for name, selector in re.findall(r"(\w+)\{([^}]*)\}", expression)
+            for label in set(re.findall(r"(\w+)(?:=~|!=|!~|=)", selector)) - known[name] - from_prometheus
+        ]
+        grouped = {label.strip() for labels in re.findall(r"by \(([^)]*)\)", expression) for label in labels.split(",")}
+        wrong += [
+            f"{title}: {label}" for label in grouped if not any(label in {*known[n], *from_prometheus} for n in asked)
+        ]
+        assert asked, title
+    assert wrong == []
+
+
+def test_every_metric_is_on_the_dashboard() -> None:
+    text = (ROOT / "deploy" / "grafana" / "nexusd.json").read_text("utf-8")
+    assert [name for name in FAMILIES if name not in text] == []

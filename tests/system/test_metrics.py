@@ -142,6 +142,49 @@ def test_refused_connections_and_gauges_are_there(folder: Path, sqlite_url: str)
     assert count(metrics, "nexusd_build_info", engine="inline") == 1
 
 
+def test_sessions_are_counted_while_they_last(folder: Path, sqlite_url: str) -> None:
+    hello: dict[str, object] = {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    }
+    headers = {"accept": "application/json, text/event-stream"}
+    sessions, subscriptions = "nexusd_mcp_sessions", "nexusd_mcp_subscriptions"
+    with monitored(folder, sqlite_url) as daemon, httpx.Client(timeout=10) as client:
+
+        def send(method: str, params: dict[str, object] | None = None, *, notify: bool = False) -> httpx.Response:
+            message = {"jsonrpc": "2.0", "method": method, **({} if params is None else {"params": params})}
+            return client.post(daemon.mcp, json=message if notify else {**message, "id": 1}, headers=headers)
+
+        answer = send("initialize", hello)
+        headers |= {"mcp-session-id": answer.headers["mcp-session-id"], "mcp-protocol-version": "2025-06-18"}
+        send("notifications/initialized", notify=True)
+        send("resources/subscribe", {"uri": "nexusd://registry"})
+        during = scrape(daemon.http)
+        assert client.delete(daemon.mcp, headers=headers).status_code == 200
+        after = scrape(daemon.http)
+        while count(after, sessions):
+            after = scrape(daemon.http)
+
+    assert (count(during, sessions), count(during, subscriptions)) == (1, 1)
+    assert (count(after, sessions), count(after, subscriptions)) == (0, 0)
+
+
+def test_scraping_needs_a_key_where_there_are_keys(folder: Path, sqlite_url: str) -> None:
+    env = {"NEXUSD_AUTH__ENABLED": "true", "NEXUSD_ADMIN_KEY": "an-administrators-key"}
+    daemon = monitored(folder, sqlite_url)
+    daemon.env = {**daemon.env, **env}
+    with daemon:
+        assert httpx.get(f"{daemon.http}/metrics").status_code == 401
+        assert httpx.get(f"{daemon.http}/metrics", headers={"X-API-Key": "no"}).status_code == 401
+        metrics = scrape(daemon.http, "an-administrators-key")
+
+    failures = "nexusd_auth_failures_total"
+    assert count(metrics, failures, channel="http", reason="missing") == 1
+    assert count(metrics, failures, channel="http", reason="unknown") == 1
+    assert count(metrics, "nexusd_rate_limited_total") == 0
+
+
 @pytest.mark.parametrize(
     ("accept", "content_type"),
     [

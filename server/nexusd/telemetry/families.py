@@ -33,6 +33,10 @@ NODE_TIME: Final = Family(
 TOOL_CALLS: Final = Family(
     "nexusd_mcp_tool_calls", Kind.COUNTER, "MCP tool calls that were answered.", ("tool", "era", "path", "status")
 )
+SESSIONS: Final = Family("nexusd_mcp_sessions", Kind.GAUGE, "MCP sessions, which protocol versions up to 2025 have.")
+SUBSCRIPTIONS: Final = Family(
+    "nexusd_mcp_subscriptions", Kind.GAUGE, "Resources that MCP sessions subscribe to, and listening streams."
+)
 SHED: Final = Family(
     "nexusd_requests_shed", Kind.COUNTER, "Requests refused because a limit was reached.", ("channel", "reason")
 )
@@ -41,6 +45,15 @@ REJECTED: Final = Family(
     Kind.COUNTER,
     "Requests refused before they had a route: malformed, too large or too slow.",
     ("channel", "reason"),
+)
+AUTH_FAILURES: Final = Family(
+    "nexusd_auth_failures",
+    Kind.COUNTER,
+    "Requests refused for want of a credential that is good.",
+    ("channel", "reason"),
+)
+RATE_LIMITED: Final = Family(
+    "nexusd_rate_limited", Kind.COUNTER, "Requests refused because their caller made too many.", ("channel",)
 )
 CONNECTIONS: Final = Family("nexusd_connections", Kind.GAUGE, "Open connections of clients.", ("channel",))
 CHANNEL_UP: Final = Family(
@@ -91,7 +104,8 @@ BUILD: Final = Family("nexusd_build_info", Kind.GAUGE, "Always 1.", ("version", 
 FAMILIES: Final[dict[str, Family]] = {
     family.name: family
     for family in (
-        REQUESTS, ACTIVE, EXECUTIONS, EXECUTION_TIME, NODE_TIME, TOOL_CALLS, SHED, REJECTED, CONNECTIONS, CHANNEL_UP,
+        REQUESTS, ACTIVE, EXECUTIONS, EXECUTION_TIME, NODE_TIME, TOOL_CALLS, SESSIONS, SUBSCRIPTIONS,
+        SHED, REJECTED, AUTH_FAILURES, RATE_LIMITED, CONNECTIONS, CHANNEL_UP,
         IDEMPOTENCY, POOL, POOL_WAIT, RETRIES, CONNECTIONS_LOST, MIGRATIONS_PENDING, LOOP_LAG, LINES_DROPPED,
         STARTUP, BUILD,
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 from nexusd.events import (
+    AuthRefused,
     ChannelStarted,
     ClientConnected,
     ClientLeft,
@@ -20,6 +21,7 @@ from nexusd.events import (
     IdempotencyRecorded,
     IdempotencyRefused,
     IdempotencyReplayed,
+    LimitExceeded,
     MigrationApplied,
     MigrationStepDone,
     NodeFinished,
@@ -29,7 +31,10 @@ from nexusd.events import (
     RequestShed,
     RequestStarted,
     ServerReady,
+    SessionClosed,
+    SessionOpened,
     StatementRetried,
+    SubscriptionsChanged,
     ToolCalled,
     TransactionReplayed,
 )
@@ -70,6 +75,7 @@ class Metrics:
         self._startup = self._gauge(families.STARTUP)
         self._gauge(families.BUILD).set((version, platform.python_version(), engine), 1)
         self._count_requests()
+        self._count_mcp()
         self._count_runs()
         self._count_database()
         self._time_start()
@@ -114,7 +120,7 @@ class Metrics:
         duration = self._histogram(families.REQUESTS)
         connections = self._gauge(families.CONNECTIONS)
         shed, rejected = self._counter(families.SHED), self._counter(families.REJECTED)
-        calls = self._counter(families.TOOL_CALLS)
+        refused, limited = self._counter(families.AUTH_FAILURES), self._counter(families.RATE_LIMITED)
         shed.begin(("http", "max_in_flight"))
         rejected.begin(*((channel, reason) for channel in ("http", "mcp") for reason in REJECTIONS))
 
@@ -129,7 +135,19 @@ class Metrics:
         self._on(ClientLeft, lambda event: connections.add((event.channel,), -1))
         self._on(RequestShed, lambda event: shed.add((event.channel, event.reason)))
         self._on(RequestRejected, lambda event: rejected.add((event.channel, event.reason)))
+        limited.begin(("http",), ("mcp",))
+        self._on(AuthRefused, lambda event: refused.add((event.channel, event.reason)))
+        self._on(LimitExceeded, lambda event: limited.add((event.channel,)))
+
+    def _count_mcp(self) -> None:
+        calls = self._counter(families.TOOL_CALLS)
+        sessions, subscriptions = self._gauge(families.SESSIONS), self._gauge(families.SUBSCRIPTIONS)
+        sessions.begin(())
+        subscriptions.begin(())
         self._on(ToolCalled, lambda event: calls.add((event.tool, event.era, event.path, event.status)))
+        self._on(SessionOpened, lambda _event: sessions.add(()))
+        self._on(SessionClosed, lambda _event: sessions.add((), -1))
+        self._on(SubscriptionsChanged, lambda event: subscriptions.add((), event.change))
 
     def _count_runs(self) -> None:
         executions = self._counter(families.EXECUTIONS)

@@ -95,7 +95,7 @@ class Calls:
         self.runtime = runtime
         self.statuses = statuses
         self._max_result_bytes = max_result_bytes
-        self._observe = telemetry.observe
+        self.observe = telemetry.observe
         self._tracer = telemetry.tracer
 
     async def call(self, call: Call, via: Via) -> Outcome:
@@ -119,7 +119,7 @@ class Calls:
             # A client may call a tool by any name it makes up.
             tool = call.name if call.name in self.runtime.plans else "other"
             duration_s = time.perf_counter() - started
-            self._observe(
+            self.observe(
                 ToolCalled(tool, via.era, via.path, status, request_id, duration_s, shown(call.principal), *ids(trace))
             )
             if trace is not None and trace.span is not None:

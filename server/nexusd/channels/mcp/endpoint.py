@@ -100,7 +100,7 @@ class Endpoint:
     def __init__(self, view: View, calls: Calls, *, version: str) -> None:
         self.view = view
         history = calls.runtime.history
-        self.subscriptions = Subscriptions(history)
+        self.subscriptions = Subscriptions(history, calls.observe)
         tools = Tools(view, calls, self.subscriptions)
         resources = Resources(view, calls)
         prompts = Prompts(view)

@@ -19,7 +19,9 @@ from mcp.server.subscriptions import (
 
 from nexusd.channels.mcp.caller import caller_of
 from nexusd.channels.mcp.resources import EXECUTIONS
+from nexusd.definitions.principal import shown
 from nexusd.errors import ExecutionNotFound
+from nexusd.events import SessionClosed, SessionOpened, SubscriptionsChanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from nexusd.definitions.principal import Principal
     from nexusd.engines.history import History
+    from nexusd.events import Observer
 
 MAX_SUBSCRIPTIONS: Final = 1024
 """Resources that one session may subscribe to, and listen streams in all."""
@@ -51,8 +54,9 @@ class _Session:
 class Subscriptions:
     """Tells every subscriber of one endpoint what has changed."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, observe: Observer) -> None:
         self._history = history
+        self._observe = observe
         self._bus = InMemorySubscriptionBus()
         self._listen = ListenHandler(self._bus, max_subscriptions=MAX_SUBSCRIPTIONS)
         self._sessions: dict[Connection, _Session] = {}
@@ -81,8 +85,9 @@ class Subscriptions:
     ) -> types.EmptyResult:
         """`resources/subscribe` of an earlier revision."""
         uris = self._session(context).uris
-        if len(uris) < MAX_SUBSCRIPTIONS:
+        if len(uris) < MAX_SUBSCRIPTIONS and params.uri not in uris:
             uris.add(params.uri)
+            self._observe(SubscriptionsChanged(1))
             self._watch(params.uri, caller_of(context))
         return types.EmptyResult()
 
@@ -90,7 +95,10 @@ class Subscriptions:
         self, context: ServerRequestContext[dict[str, object], object], params: types.UnsubscribeRequestParams
     ) -> types.EmptyResult:
         """`resources/unsubscribe` of an earlier revision."""
-        self._session(context).uris.discard(params.uri)
+        uris = self._session(context).uris
+        if params.uri in uris:
+            uris.discard(params.uri)
+            self._observe(SubscriptionsChanged(-1))
         return types.EmptyResult()
 
     async def listen(
@@ -99,7 +107,11 @@ class Subscriptions:
         """`subscriptions/listen` of 2026-07-28: the answer is the stream."""
         for uri in (params.notifications.resource_subscriptions or ())[:MAX_SUBSCRIPTIONS]:
             self._watch(uri, caller_of(context))
-        return await self._listen(context, params)
+        self._observe(SubscriptionsChanged(1))
+        try:
+            return await self._listen(context, params)
+        finally:
+            self._observe(SubscriptionsChanged(-1))
 
     async def publish(self, events: Iterable[ServerEvent]) -> None:
         """Tell everybody who wants to know."""
@@ -122,8 +134,16 @@ class Subscriptions:
         found = self._sessions.get(connection)
         if found is None:
             found = self._sessions[connection] = _Session(context.session)
-            connection.exit_stack.callback(self._sessions.pop, connection, None)
+            principal = shown(caller_of(context))
+            connection.exit_stack.callback(self._ended, connection, principal)
+            self._observe(SessionOpened(principal))
         return found
+
+    def _ended(self, connection: Connection, principal: str | None) -> None:
+        session = self._sessions.pop(connection, None)
+        if session is not None:
+            self._observe(SubscriptionsChanged(-len(session.uris)))
+            self._observe(SessionClosed(principal))
 
     def _watch(self, uri: str, principal: Principal) -> None:
         """Tell when an execution has ended, if the URI is one's that still runs."""
