@@ -14,7 +14,7 @@ SERVE_STAMP := $(VENV)/.installed-serve
 TEST_STAMP := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types arch check coverage conformance bench image lock format clean
+.PHONY: help serve test crash lint types arch check coverage conformance bench image lock format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r target text; do \
@@ -25,6 +25,9 @@ serve: $(SERVE_STAMP) ## install, migrate and serve config/registry.yaml (ARGS='
 
 test: $(TEST_STAMP) ## install the test tools and run the whole suite (ARGS='tests/unit -k name' for a part)
 	@$(BIN)/python -m pytest $(ARGS)
+
+crash: $(TEST_STAMP) ## kill the server under load, CRASHES times (200) on each database
+	@CRASHES=$(or $(CRASHES),200) $(BIN)/python -m pytest --capture=no --numprocesses=2 tests/system/reliability $(ARGS)
 
 check: lint types arch ## everything that is checked without running the server
 

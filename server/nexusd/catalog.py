@@ -84,6 +84,16 @@ def tracer(settings: MonitoringSettings, version: str, observe: Observer) -> Rec
     return exporting_tracer(settings.otlp_endpoint, settings.trace_ratio, version)
 
 
+def failpoint(settings: Settings, environ: Mapping[str, str], observe: Observer) -> Observer | None:
+    """What has this process fail at a chosen moment, where a test asks for it."""
+    text = environ.get("NEXUSD_FAILPOINT")
+    if not text:
+        return None
+    from nexusd.telemetry.failpoints import arm
+
+    return arm(text, settings, observe)
+
+
 def node_types(registry: Registry, signer: CursorSigner, find: FindFunction) -> Mapping[str, NodeType]:
     """Every node type by its name; `find` finds the functions that FunctionNodes call."""
     from nexusd.definitions.http_hosts import read_allow_list

@@ -26,7 +26,7 @@ SHORT_NAMES: Final[Mapping[str, Setting]] = {
     "OTEL_EXPORTER_OTLP_ENDPOINT": ("monitoring", "otlp_endpoint"),
 }
 
-OTHER_VARIABLES: Final = frozenset({"NEXUSD_CONFIG", "NEXUSD_API_KEY", "NEXUSD_TEST_DATABASE_URL"})
+OTHER_VARIABLES: Final = frozenset({"NEXUSD_CONFIG", "NEXUSD_API_KEY", "NEXUSD_TEST_DATABASE_URL", "NEXUSD_FAILPOINT"})
 """Variables that begin like settings and are none."""
 
 UNBUILT: Final[Mapping[Setting, tuple[object, str]]] = {

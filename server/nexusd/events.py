@@ -49,6 +49,16 @@ class ServerStarted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FailpointArmed(Event):
+    """A test has this process fail at the event `moment`."""
+
+    name: ClassVar[str] = "failpoint.armed"
+    level: ClassVar[str] = "warning"
+    moment: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServerReady(Event):
     """Every enabled channel answers."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
@@ -44,9 +45,11 @@ class Watch:
 
     @classmethod
     def begin(cls, loaded: app.Loaded, log: LogSink) -> Self:
-        """The log, and metrics where the settings want them."""
+        """The log, metrics where the settings want them, and the fault that a test wants."""
         monitoring = catalog.monitoring(loaded.settings, __version__, loaded.started, log)
-        return cls(log if monitoring is None else tell_all(log, monitoring.metrics), monitoring)
+        observe = log if monitoring is None else tell_all(log, monitoring.metrics)
+        failpoint = catalog.failpoint(loaded.settings, os.environ, observe)
+        return cls(observe if failpoint is None else tell_all(observe, failpoint), monitoring)
 
 
 class Serving:
