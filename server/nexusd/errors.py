@@ -10,7 +10,7 @@
     │ ├ NodeFailed DeadlineExceeded Cancelled Overloaded InputRequired
     │ │ └ ToolError
     │ └ DatabaseError               UniqueViolation ReferenceViolation CheckViolation ValueRefused
-    │   │                           SerializationConflict UnknownOutcome
+    │   │                           RecordForbidden SerializationConflict UnknownOutcome
     │   └ DatabaseUnavailable       ConnectionLost WriteRefused
     ├ InternalError                 a bug: the text is logged, never answered
     └ StartupError                  exit_code; never reaches a door
@@ -331,6 +331,12 @@ class CheckViolation(DatabaseError):
     """A check of the model refused the values."""
 
     code = Code.CHECK_VIOLATION
+
+
+class RecordForbidden(DatabaseError):
+    """The record would not be one that the caller may have."""
+
+    code = Code.FORBIDDEN
 
 
 class ValueRefused(DatabaseError):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from nexusd.definitions.model import Field, FieldType
+from nexusd.definitions.principal import Principal
 from nexusd.errors import NexusError
 from tests.properties.dict_store import THING, DictStore, Record, Refused, in_order
+from tests.support.policies import member, restricted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,8 +187,8 @@ class Things(RuleBasedStateMachine):
         assert in_order(list(self.store.things.values()), []) == page["records"]
 
 
-def test_any_sequence_of_nodes_answers_as_a_dict_would(open_bench: Callable[..., Bench]) -> None:
-    bound = type("BoundThings", (Things,), {"bench": open_bench(THING)})
+def check(bench: Bench) -> None:
+    bound = type("BoundThings", (Things,), {"bench": bench})
     run_state_machine_as_test(
         bound,
         settings=settings(
@@ -195,3 +199,25 @@ def test_any_sequence_of_nodes_answers_as_a_dict_would(open_bench: Callable[...,
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )
+
+
+def test_any_sequence_of_nodes_answers_as_a_dict_would(open_bench: Callable[..., Bench]) -> None:
+    check(open_bench(THING))
+
+
+def test_a_tenant_s_nodes_answer_as_if_nobody_else_had_records(open_bench: Callable[..., Bench]) -> None:
+    org = Field(name="org", type=FieldType.STR, read_scope="operator")
+    owned = restricted(replace(THING, fields=(*THING.fields, org)), tenant="org")
+    bench = open_bench(owned)
+    everything = bench.nodes
+    bench.nodes = everything.by(member("other"))
+    for key, name, mail in (("0", "x", "m3"), ("d", "ÄX", "m4"), ("zz", "", None)):
+        bench.run("ThingCreate", id=key, name=name, mail=mail, size=1, price="1.00")
+    bench.nodes = everything.by(Principal("key:operator", frozenset({"*"})))
+    before = bench.run("ThingList", filter={"org": "other"}, sort=["id"])
+    bench.nodes = everything.by(member("acme"))
+
+    check(bench)
+
+    bench.nodes = everything.by(Principal("key:operator", frozenset({"*"})))
+    assert before == bench.run("ThingList", filter={"org": "other"}, sort=["id"])

@@ -17,6 +17,7 @@ from nexusd.databases.postgresql import PostgresqlDatabase
 from nexusd.databases.sqlite import SqliteDatabase
 from nexusd.ddl.tables import creation, wanted_tables
 from nexusd.definitions.execution import Invocation
+from nexusd.definitions.principal import ANONYMOUS
 from nexusd.definitions.workflow import Node
 from nexusd.nodes.model_nodes import model_node_types
 from nexusd.nodes.node import NodeContext
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from nexusd.databases.database import Database, Result, Session
     from nexusd.definitions.model import Model
+    from nexusd.definitions.principal import Principal
     from nexusd.events import Event
     from nexusd.nodes.node import NodeType
     from tests.support.connections import OpenDatabase
@@ -45,6 +47,7 @@ class Nodes:
         pointers: the inputs that are the whole of a param.
         session: where statements run; None: each commits by itself.
         declared: the params before rendering, where they matter.
+        principal: who runs them.
         answer: the last result as JSON.
     """
 
@@ -58,11 +61,18 @@ class Nodes:
         self.answer = b""
         self.session: Session | None = None
         self.declared: Mapping[str, object] | None = None
+        self.principal = ANONYMOUS
 
     def within(self, session: Session) -> Nodes:
         """The same nodes, run in a session of their own."""
         nodes = copy(self)
         nodes.session = session
+        return nodes
+
+    def by(self, principal: Principal) -> Nodes:
+        """The same nodes, run by somebody."""
+        nodes = copy(self)
+        nodes.principal = principal
         return nodes
 
     def declaring(self, **declared: object) -> Nodes:
@@ -86,7 +96,7 @@ class Nodes:
         return NodeContext(
             session=session,
             database=self.database,
-            invocation=Invocation(workflow="w", inputs=b"{}", channel="http", request_id="r"),
+            invocation=Invocation(workflow="w", inputs=b"{}", channel="http", request_id="r", principal=self.principal),
             execution_id="e",
             node="node",
             now=self.now,

@@ -7,7 +7,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from nexusd.databases.conditions import ConditionWriter
+from nexusd.databases.conditions import exists, meets
 from nexusd.databases.rows import RowsWriter
 from nexusd.databases.statements import (
     CACHE_SIZE,
@@ -53,8 +53,9 @@ def upsert_rows(
 ) -> RowsQuery:
     """INSERT … ON CONFLICT of rows, RETURNING `record` and `created` of those changed. Values: the rows, then now."""
     writer = RowsWriter(table, names, count)
+    placeholders = writer.placeholders
     sql = (
-        f"{writer.source()} {_insertion(table, writer.placeholders, names)}{on_conflict(table, conflict)}"
+        f"{writer.source()} {_insertion(table, placeholders, names)}{on_conflict(table, conflict, placeholders)}"
         f" RETURNING {table.select_list(returning)}, {created(table)}"
     )
     return writer.query(sql, created_decoder(table, returning), writes=True)
@@ -72,7 +73,7 @@ def update_rows(table: Table, names: tuple[str, ...], returning: tuple[str, ...]
     key = quote(table.key)
     changes = ", ".join(f"{quote(name)} = r.{quote(name)}" for name in names[1:] if name != IF_VERSION)
     changes += touched(table, writer.placeholders, 0, "t")
-    where = f"t.{key} = r.{key}{table.live('t')}"
+    where = f"t.{key} = r.{key}{exists(table, writer.placeholders, 't')}"
     if versioned:
         where += ' AND t."version" = r."if_version"'
     sql = (
@@ -91,20 +92,22 @@ def select_rows(
     equal = " AND ".join(f"t.{quote(name)} = r.{quote(name)}" for name in names)
     sql = (
         f"{writer.source()} SELECT {table.select_list(returning, 't')} FROM r JOIN {table.name} AS t ON {equal}"
-        f"{table.live('t', include_deleted=include_deleted)}"
+        f"{exists(table, writer.placeholders, 't', include_deleted=include_deleted)}"
     )
     return writer.query(sql, table.decoder(returning), writes=False)
 
 
 @lru_cache(maxsize=CACHE_SIZE)
-def update_where(table: Table, names: tuple[str, ...], condition: Condition) -> Query:
+def update_where(table: Table, names: tuple[str, ...], condition: Condition, returning: tuple[str, ...] = ()) -> Query:
     """UPDATE of all records that meet a condition. Values: the named fields, now, those of the condition."""
     placeholders = Placeholders(table)
     changes = ", ".join(f"{quote(name)} = {placeholders.field(i, name)}" for i, name in enumerate(names))
     changes += touched(table, placeholders, len(names))
-    where = ConditionWriter(table, placeholders, len(names) + 1).write(condition)
-    sql = f"UPDATE {table.name} SET {changes} WHERE {where}{table.live()}"
-    return placeholders.query(sql, None, writes=True)
+    where = meets(table, placeholders, condition, len(names) + 1) + exists(table, placeholders)
+    sql = f"UPDATE {table.name} SET {changes} WHERE {where}"
+    if returning:
+        sql += f" RETURNING {table.select_list(returning)}"
+    return placeholders.query(sql, table.decoder(returning) if returning else None, writes=True)
 
 
 @lru_cache(maxsize=CACHE_SIZE)
@@ -114,8 +117,8 @@ def delete_where(table: Table, condition: Condition) -> Query:
     head = f"DELETE FROM {table.name}"
     if table.model.soft_delete:
         head = f"UPDATE {table.name} SET {removal(table, placeholders, 0)}"
-    where = ConditionWriter(table, placeholders, 1).write(condition)
-    return placeholders.query(f"{head} WHERE {where}{table.live()}", None, writes=True)
+    where = meets(table, placeholders, condition, 1) + exists(table, placeholders)
+    return placeholders.query(f"{head} WHERE {where}", None, writes=True)
 
 
 @lru_cache(maxsize=CACHE_SIZE)

@@ -5,18 +5,18 @@ The condition is the shape by which a statement is kept; values never are part o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, Union
 
-from nexusd.definitions.model import MISSING, Field, FieldType
+from nexusd.definitions.model import Field, FieldType, compared
 from nexusd.definitions.shape import escape
 from nexusd.definitions.wire import array_item, check_value, normalise
 from nexusd.documents import did_you_mean
 from nexusd.errors import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from nexusd.definitions.model import Model
 
@@ -132,24 +132,6 @@ _OPERATORS: Final[dict[FieldType, frozenset[Operator]]] = {
 def operators_of(kind: FieldType) -> list[Operator]:
     """The operators a field of this type takes, in the order of the documentation."""
     return [operator for operator in Operator if operator in _OPERATORS[kind]]
-
-
-def compared(column: Field, *, nullable: bool = False) -> Field:
-    """The field as a value to compare with: its type, without the limits of what may be stored."""
-    return replace(
-        column,
-        nullable=nullable,
-        primary_key=False,
-        minimum=None,
-        maximum=None,
-        min_length=None,
-        max_length=None,
-        pattern=None,
-        format=None,
-        precision=None,
-        scale=None,
-        default=MISSING,
-    )
 
 
 class FilterReader:
@@ -302,6 +284,15 @@ def _unknown_operator(name: str, column: Field) -> str:
     if not name.startswith("$"):
         return f"{name[:64]!r} is not an operator; operators start with $"
     return unknown("operator", name, Operator)
+
+
+def fields_in(condition: Condition) -> Iterator[str]:
+    """The fields that a condition tests."""
+    if isinstance(condition, Predicate):
+        yield condition.field
+    else:
+        for part in condition.parts:
+            yield from fields_in(part)
 
 
 def _nullness(column: Field, *, null: bool) -> Condition:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from nexusd.databases.conditions import ConditionWriter
+from nexusd.databases.conditions import exists, meets
 from nexusd.databases.keyset import SortKey, behind, order_by
 from nexusd.databases.statements import CACHE_SIZE
 from nexusd.databases.tables import Placeholders, quote
@@ -45,8 +45,8 @@ class PageShape:
 def select_page(table: Table, shape: PageShape) -> Query:
     """One page. Values: those of the condition, those of the cursor, the limit, the offset."""
     placeholders = Placeholders(table)
-    where = ConditionWriter(table, placeholders, 0).write(shape.condition)
-    where += table.live(include_deleted=shape.include_deleted)
+    where = meets(table, placeholders, shape.condition)
+    where += exists(table, placeholders, include_deleted=shape.include_deleted)
     n = shape.values
     if shape.nulls is not None:
         where += f" AND {behind(table, placeholders, shape.sort, shape.nulls, n)}"
@@ -64,7 +64,7 @@ def select_page(table: Table, shape: PageShape) -> Query:
 def count(table: Table, condition: Condition, *, include_deleted: bool, capped: bool = False) -> Query:
     """How many records meet a condition, as `count`; `capped` stops at COUNT_CAP. Values: those of the condition."""
     placeholders = Placeholders(table)
-    where = ConditionWriter(table, placeholders, 0).write(condition) + table.live(include_deleted=include_deleted)
+    where = meets(table, placeholders, condition) + exists(table, placeholders, include_deleted=include_deleted)
     sql = f"SELECT count(*) FROM {table.name} WHERE {where}"
     if capped:
         sql = f"SELECT count(*) FROM (SELECT 1 FROM {table.name} WHERE {where} LIMIT {COUNT_CAP}) AS matches"
@@ -79,7 +79,7 @@ def select_listed(table: Table, name: str, columns: tuple[str, ...], *, include_
     listed = f"= ANY({values})" if table.is_postgresql else f"IN (SELECT value FROM json_each({values}))"
     sql = (
         f"SELECT {table.select_list(columns)} FROM {table.name}"
-        f" WHERE {quote(name)} {listed}{table.live(include_deleted=include_deleted)}"
+        f" WHERE {quote(name)} {listed}{exists(table, placeholders, include_deleted=include_deleted)}"
     )
     return placeholders.query(sql, table.decoder(columns), writes=False)
 

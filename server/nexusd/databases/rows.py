@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from nexusd.databases.database import Decoder
+    from nexusd.databases.policies import Origin
     from nexusd.databases.tables import Table
     from nexusd.databases.types import Convert
 
@@ -46,11 +47,19 @@ class RowsQuery:
     statement: Statement
     names: tuple[str, ...]
     encoders: tuple[Convert | None, ...] | None
-    behind: tuple[tuple[int, Convert | None], ...]
+    behind: tuple[tuple[int | Origin, Convert | None], ...]
 
-    def bind(self, rows: Sequence[Mapping[str, object]], *values: object) -> Bound:
+    def bind(
+        self,
+        rows: Sequence[Mapping[str, object]],
+        values: Sequence[object] = (),
+        claims: Mapping[str, object] | None = None,
+    ) -> Bound:
         """The statement with its arguments: rows of exactly the named fields in wire values, then the other values."""
-        behind = [_encoded(encode, values[index]) for index, encode in self.behind]
+        behind = [
+            _encoded(encode, values[source] if isinstance(source, int) else source.of(claims or {}))
+            for source, encode in self.behind
+        ]
         if self.encoders is None:
             return Bound(self.statement, (msgspec.json.encode(rows).decode(), *behind))
         width = len(self.names)

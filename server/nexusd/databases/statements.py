@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from nexusd.databases.conditions import exists, guarded
 from nexusd.databases.tables import Placeholders, quote
 from nexusd.definitions.model import FieldType
 
@@ -68,7 +69,7 @@ def select_one(table: Table, where: tuple[str, ...], columns: tuple[str, ...], *
     placeholders = Placeholders(table)
     sql = (
         f"SELECT {table.select_list(columns)} FROM {table.name}"
-        f" WHERE {equal(placeholders, where, 0)}{table.live(include_deleted=include_deleted)}"
+        f" WHERE {equal(placeholders, where, 0)}{exists(table, placeholders, include_deleted=include_deleted)}"
     )
     return placeholders.query(sql, table.decoder(columns), writes=False, inline=True)
 
@@ -79,7 +80,7 @@ def update(table: Table, names: tuple[str, ...], where: tuple[str, ...], *, if_v
     placeholders = Placeholders(table)
     sql = (
         f"UPDATE {table.name} SET {_assignments(table, placeholders, names, len(names) + len(where))}"
-        f" WHERE {equal(placeholders, where, len(names))}{table.live()}"
+        f" WHERE {equal(placeholders, where, len(names))}{exists(table, placeholders)}"
         f"{_expected(placeholders, len(names) + len(where) + 1, if_version=if_version)}"
         f" RETURNING {table.select_list(table.columns)}"
     )
@@ -95,7 +96,7 @@ def delete(table: Table, where: tuple[str, ...], *, if_version: bool) -> Query:
     if table.model.soft_delete:
         head = f"UPDATE {table.name} SET {removal(table, placeholders, n)}"
     sql = (
-        f"{head} WHERE {equal(placeholders, where, 0)}{table.live()}"
+        f"{head} WHERE {equal(placeholders, where, 0)}{exists(table, placeholders)}"
         f"{_expected(placeholders, n + 1, if_version=if_version)} RETURNING {table.select_list((table.key,))}"
     )
     return placeholders.query(sql, table.decoder((table.key,)), writes=True)
@@ -147,14 +148,17 @@ def upsert(table: Table, names: tuple[str, ...], conflict: Conflict) -> Query:
     """
     placeholders = Placeholders(table)
     sql = (
-        f"INSERT INTO {table.name} AS t {_new_row(table, placeholders, names)}{on_conflict(table, conflict)}"
+        f"INSERT INTO {table.name} AS t {_new_row(table, placeholders, names)}"
+        f"{on_conflict(table, conflict, placeholders)}"
         f" RETURNING {table.select_list(table.columns)}, {created(table)}"
     )
     return placeholders.query(sql, created_decoder(table, table.columns), writes=True)
 
 
-def on_conflict(table: Table, conflict: Conflict) -> str:
+def on_conflict(table: Table, conflict: Conflict, placeholders: Placeholders) -> str:
     """The ON CONFLICT clause: overwrite where something differs; a soft-deleted record comes back.
+
+    A record that the table's guard keeps from the caller stays as it is.
 
     `excluded` holds the row that was proposed, its timestamps included.
     """
@@ -172,7 +176,10 @@ def on_conflict(table: Table, conflict: Conflict) -> str:
     if table.model.soft_delete:
         changes.append('"deleted_at" = NULL')
         differs.append('t."deleted_at" IS NOT NULL')
-    return f" ON CONFLICT ({target}) DO UPDATE SET {', '.join(changes)} WHERE {' OR '.join(differs)}"
+    where = " OR ".join(differs)
+    if table.guard is not None:
+        where = f"({where}) AND {guarded(table, placeholders, table.guard, 't')}"
+    return f" ON CONFLICT ({target}) DO UPDATE SET {', '.join(changes)} WHERE {where}"
 
 
 def created(table: Table) -> str:

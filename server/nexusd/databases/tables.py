@@ -10,12 +10,14 @@ from nexusd.databases.types import Codec, codec_of, is_sqlite_numeric, list_code
 from nexusd.definitions.model import Field, FieldType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nexusd.databases.database import Decoder
+    from nexusd.databases.policies import Guard, Origin
     from nexusd.databases.types import Convert
     from nexusd.definitions.model import Model
 
+_NO_CLAIMS: Final[Mapping[str, object]] = {}
 TEXT_TYPES: Final = frozenset({FieldType.STR, FieldType.ENUM})
 """Types that order by collation; theirs is written out, since an adopted column may have another."""
 
@@ -27,10 +29,12 @@ class Table:
         model: the model.
         dialect: the dialect.
         fold: the collation by which case is ignored (PostgreSQL; see `folding.py`), where that is wanted.
+        guard: the records that exist for the caller; None: all.
     """
 
-    def __init__(self, model: Model, dialect: Dialect, *, fold: str = "") -> None:
+    def __init__(self, model: Model, dialect: Dialect, *, fold: str = "", guard: Guard | None = None) -> None:
         self.fold = fold
+        self.guard = guard
         self.model = model
         self.dialect = dialect
         self.name = quote(model.table)
@@ -55,9 +59,9 @@ class Table:
         prefix = f"{alias}." if alias else ""
         return ", ".join(f"{prefix}{quote(name)}{self.codecs[name].select}" for name in names)
 
-    def ordered(self, name: str) -> str:
+    def ordered(self, name: str, alias: str = "") -> str:
         """A column as it is sorted and compared by size: by code point for text, by value for long decimals."""
-        return f"{quote(name)}{self.collation(name)}"
+        return f"{f'{alias}.' if alias else ''}{quote(name)}{self.collation(name)}"
 
     def collation(self, name: str) -> str:
         """The COLLATE clause that makes both databases order a column alike; empty where nothing is needed."""
@@ -83,12 +87,6 @@ class Table:
 
         return decode
 
-    def live(self, alias: str = "", *, include_deleted: bool = False) -> str:
-        """The condition that leaves soft-deleted rows out, with a leading AND; empty where there are none."""
-        if include_deleted or not self.model.soft_delete:
-            return ""
-        return f' AND {alias}."deleted_at" IS NULL' if alias else ' AND "deleted_at" IS NULL'
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Query:
@@ -99,13 +97,18 @@ class Query:
     """
 
     statement: Statement
-    places: tuple[tuple[int, Convert | None], ...]
+    places: tuple[tuple[int | Origin, Convert | None], ...]
 
-    def bind(self, values: Sequence[object]) -> Bound:
-        """The statement with its arguments; `values` are wire values in the order the statement's builder documents."""
+    def bind(self, values: Sequence[object], claims: Mapping[str, object] = _NO_CLAIMS) -> Bound:
+        """The statement with its arguments.
+
+        Args:
+            values: wire values in the order the statement's builder documents.
+            claims: the caller's, which the table's guard fits; what it asks for and they lack is a KeyError.
+        """
         arguments = []
-        for index, encode in self.places:
-            value = values[index]
+        for source, encode in self.places:
+            value = values[source] if type(source) is int else source.of(claims)  # type: ignore[union-attr]
             arguments.append(value if encode is None or value is None else encode(value))
         return Bound(self.statement, tuple(arguments))
 
@@ -123,19 +126,19 @@ class Placeholders:
     def __init__(self, table: Table, *, taken: int = 0) -> None:
         self._table = table
         self._taken = taken
-        self._places: list[tuple[int, Convert | None]] = []
-        self._numbers: dict[tuple[int, Convert | None, str], int] = {}
+        self._places: list[tuple[int | Origin, Convert | None]] = []
+        self._numbers: dict[tuple[int | Origin, Convert | None, str], int] = {}
 
     @property
-    def places(self) -> tuple[tuple[int, Convert | None], ...]:
+    def places(self) -> tuple[tuple[int | Origin, Convert | None], ...]:
         """What `Query.places` holds."""
         return tuple(self._places)
 
-    def field(self, index: int, name: str) -> str:
+    def field(self, index: int | Origin, name: str) -> str:
         """The placeholder for a value of a column."""
         return self.codec(index, self._table.codecs[name])
 
-    def list(self, index: int, name: str) -> str:
+    def list(self, index: int | Origin, name: str) -> str:
         """The placeholder for a list of a column's values."""
         return self.codec(index, self._table.lists[name])
 
@@ -143,7 +146,7 @@ class Placeholders:
         """The placeholder for an integer that belongs to no column."""
         return self.codec(index, _INTEGER[self._table.dialect])
 
-    def codec(self, index: int, codec: Codec) -> str:
+    def codec(self, index: int | Origin, codec: Codec) -> str:
         """The placeholder for a value that crosses by `codec`."""
         place = (index, codec.encode)
         if not self._table.is_postgresql:

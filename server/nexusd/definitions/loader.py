@@ -29,7 +29,7 @@ ROOT_KEYS: Final = (
 )  # fmt: skip
 VERSION: Final = 1
 
-UNBUILT_MODEL: Final = ("cache", "policies")
+UNBUILT_MODEL: Final = ("cache",)
 UNBUILT_WORKFLOW: Final = ("durable", "queue", "schedule", "batch_writes", "retention_days")
 """Keys of the registry's language that this version cannot honour: a value other than the default is refused."""
 

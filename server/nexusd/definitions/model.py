@@ -6,13 +6,15 @@ soft-delete mark), in the order in which the table has them and a record shows t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from nexusd.definitions.policy import Policies
 
 
 class FieldType(StrEnum):
@@ -93,6 +95,8 @@ class Field:
         values: the values of an enum.
         minimum, maximum: bounds of a number, inclusive, as wire values (a string for decimal and bigint).
         managed: written by the daemon alone (created_at, updated_at, version, deleted_at).
+        stamped: filled by the daemon with whose record it is, where the caller is one of the tenants.
+        read_scope, write_scope: what a caller must hold to see it and to give it; None: nothing.
     """
 
     name: str
@@ -117,6 +121,9 @@ class Field:
     example: object = field(default=MISSING, hash=False)
     renamed_from: str | None = None
     managed: bool = False
+    read_scope: str | None = None
+    write_scope: str | None = None
+    stamped: bool = False
 
     @property
     def has_default(self) -> bool:
@@ -131,7 +138,25 @@ class Field:
     @property
     def required_on_create(self) -> bool:
         """Whether a create must supply the field."""
-        return not (self.nullable or self.has_default or self.generated or self.managed)
+        return not (self.nullable or self.has_default or self.generated or self.managed or self.stamped)
+
+
+def compared(column: Field, *, nullable: bool = False) -> Field:
+    """The field as a value to compare with: its type, without the limits of what may be stored."""
+    return replace(
+        column,
+        nullable=nullable,
+        primary_key=False,
+        minimum=None,
+        maximum=None,
+        min_length=None,
+        max_length=None,
+        pattern=None,
+        format=None,
+        precision=None,
+        scale=None,
+        default=MISSING,
+    )
 
 
 GENERATED_KEY_TYPES: Final = frozenset({FieldType.STR, FieldType.UUID, FieldType.INT, FieldType.BIGINT})
@@ -153,6 +178,7 @@ class Model:
         checks: name to SQL expression, enforced by the database.
         cache_max_age_s: how old a cached read may be; None: never cached.
         publish: the operations that are workflows of their own.
+        policies: which records a caller may see and change; None: all.
     """
 
     name: str
@@ -166,6 +192,7 @@ class Model:
     renamed_from: str | None = None
     cache_max_age_s: float | None = None
     publish: tuple[Operation, ...] = ()
+    policies: Policies | None = None
 
     @cached_property
     def columns(self) -> tuple[Field, ...]:
@@ -204,6 +231,11 @@ class Model:
         sets += [(f.name,) for f in self.fields if f.unique and not f.primary_key]
         sets += [index.fields for index in self.indexes if index.unique]
         return tuple(sets)
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether what a caller sees or changes depends on who it is."""
+        return self.policies is not None or any(f.read_scope or f.write_scope for f in self.fields)
 
     def node_type(self, operation: Operation) -> str:
         """The node type's name, such as `ContactCreateNode`."""

@@ -16,6 +16,7 @@ from nexusd.definitions.model import (
     Reference,
 )
 from nexusd.definitions.naming import index_names
+from nexusd.definitions.policy_loader import with_policies
 from nexusd.definitions.wire import check_value, normalise, read_json
 from nexusd.documents import did_you_mean
 
@@ -26,16 +27,17 @@ if TYPE_CHECKING:
 
 MODEL_KEYS: Final = (
     "table", "fields", "indexes", "checks", "timestamps", "versioned", "soft_delete", "renamed_from", "cache",
-    "publish", "policies",
+    "publish", "policies", "tenant",
 )  # fmt: skip
 FIELD_KEYS: Final = (
     "type", "primary_key", "nullable", "default", "unique", "index", "references", "on_delete", "min", "max",
     "min_length", "max_length", "pattern", "format", "precision", "scale", "values", "items", "description", "example",
-    "renamed_from",
+    "renamed_from", "read_scope", "write_scope",
 )  # fmt: skip
 INPUT_KEYS: Final = tuple(
-    key for key in FIELD_KEYS
-    if key not in {"primary_key", "unique", "index", "references", "on_delete", "renamed_from"}
+    key for key in FIELD_KEYS if key not in {
+        "primary_key", "unique", "index", "references", "on_delete", "renamed_from", "read_scope", "write_scope",
+    }
 )  # fmt: skip
 
 _APPLIES: Final[Mapping[str, frozenset[FieldType]]] = {
@@ -79,7 +81,7 @@ def read_model(name: str, entry: Entry) -> Model | None:
     if not fields:
         return None
     names = [field.name for field in fields]
-    return Model(
+    model = Model(
         name=name,
         table=table,
         fields=tuple(fields),
@@ -92,6 +94,7 @@ def read_model(name: str, entry: Entry) -> Model | None:
         cache_max_age_s=_read_cache(options["cache"]) if "cache" in options else None,
         publish=_read_publish(options["publish"]) if "publish" in options else (),
     )
+    return with_policies(model, options)
 
 
 def snake_case(name: str) -> str:
@@ -195,6 +198,8 @@ def _build_field(name: str, kind: FieldType, options: Mapping[str, Entry]) -> Fi
         "description": given("description", lambda e: e.text(), ""),
         "references": _read_reference(options),
         "renamed_from": _old_name(options),
+        "read_scope": given("read_scope", lambda e: e.text(), None),
+        "write_scope": given("write_scope", lambda e: e.text(), None),
     }
     return Field(name=name, type=kind, **values)  # type: ignore[arg-type]
 

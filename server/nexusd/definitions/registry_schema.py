@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from nexusd.definitions.loader import ROOT_KEYS, VERSION
 from nexusd.definitions.model import FieldType, OnDelete, Operation
 from nexusd.definitions.model_loader import FIELD_KEYS, INPUT_KEYS, MODEL_KEYS
+from nexusd.definitions.policy_loader import POLICY_KEYS, TENANT_KEYS
 from nexusd.definitions.prompt_loader import prompt_schema
 from nexusd.definitions.resource_loader import resource_schema
 from nexusd.definitions.workflow import TransactionMode
@@ -31,7 +32,7 @@ _FIELD: Final[Mapping[str, object]] = {
     "references": {"type": "string", "pattern": r"^\w+\.\w+$"},
     **dict.fromkeys(("primary_key", "nullable", "unique", "index", "required"), _FLAG),
     **dict.fromkeys(("min_length", "max_length", "precision", "scale"), _COUNT),
-    **dict.fromkeys(("pattern", "description"), _TEXT),
+    **dict.fromkeys(("pattern", "description", "read_scope", "write_scope"), _TEXT),
     "renamed_from": {"type": ["string", "null"]},
 }
 
@@ -60,6 +61,7 @@ _NODE: Final[Mapping[str, object]] = {
     "pure": _FLAG,
     "sql": _TEXT,
     "write": _FLAG,
+    "unrestricted": _FLAG,
     "allow_status": {"type": "array", "items": {"type": "integer", "minimum": 100, "maximum": 599}},
     "timeout_s": _SECONDS,
     "concurrency": {"type": "integer", "minimum": 1},
@@ -100,6 +102,8 @@ def _model() -> dict[str, object]:
             "indexes": {"type": "array", "items": index},
             "checks": {"type": "object", "additionalProperties": _TEXT},
             "publish": {"anyOf": [_FLAG, words]},
+            "policies": _closed(POLICY_KEYS, dict.fromkeys(POLICY_KEYS, _TEXT)),
+            "tenant": {"anyOf": [_TEXT, _closed(TENANT_KEYS, dict.fromkeys(TENANT_KEYS, _TEXT), required=("field",))]},
             "table": _TEXT,
             "renamed_from": {"type": ["string", "null"]},
             **dict.fromkeys(("timestamps", "versioned", "soft_delete"), _FLAG),

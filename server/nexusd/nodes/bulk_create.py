@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from nexusd.databases import bulk_statements
 from nexusd.databases.rows import portions
+from nexusd.definitions.policy import Access
 from nexusd.nodes.binding import Param, Purpose
 from nexusd.nodes.bulk_results import Results, counted_shape, results_shape
+from nexusd.nodes.guards import disown
 from nexusd.nodes.halving import write_all, write_those_that_fit
 from nexusd.nodes.operation import MODE
 from nexusd.nodes.records import RecordsShape, records_rules
@@ -64,6 +66,7 @@ class BulkCreate:
             skip = option(ON_CONFLICT, params, "on_conflict", faults, default="error") == "skip"
             returning = str(option(RETURNING, params, "returning", faults, default="ids"))
             batch = resource.new.read_all(params.get("records"), "/records")
+            disown(resource, batch, context)
             if mode == "atomic":
                 faults += batch.faults
             refuse(faults)
@@ -94,7 +97,9 @@ class _Insertion:
         self._results.fail_all(batch.refused, self._context)
         if not batch.rows:
             return
-        self._rows = await self._resource.with_keys(batch.rows, self._table, session)
+        self._rows = await self._resource.with_keys(
+            self._resource.rules.stamp(self._context, batch.rows), self._table, session
+        )
         refused: dict[int, DatabaseError] = {}
         if partial:
             everything = slice(0, len(self._rows))
@@ -128,11 +133,15 @@ class _Insertion:
         for start, rows in self._without_repeated_keys(stretch):
             for portion in portions(table, len(rows), len(names)):
                 part = rows[portion]
+                await self._resource.refers(self._context, session, part)
                 query = bulk_statements.insert_rows(table, names, self._columns, len(part), skip=self._skip)
-                result = await session.run(query.bind(part, self._context.now))
+                result = await session.run(query.bind(part, [self._context.now], self._context.claims))
                 if self._columns:
                     places = {row[table.key]: start + portion.start + i for i, row in enumerate(part)}
                     inserted |= {places[row[table.key]]: row for row in result.rows}
+                written = result.rows if self._columns else part
+                keys = (row[table.key] for row in written)
+                await self._resource.rules.check(self._context, session, keys, Access.CREATE)
         return inserted
 
     def _without_repeated_keys(self, stretch: slice) -> Iterator[tuple[int, list[Row]]]:
@@ -167,4 +176,4 @@ class _Insertion:
             else:
                 entry = results.add(index, outcome, row[key], version)
                 if self._returning == "records":
-                    entry["record"] = record
+                    entry["record"] = self._resource.rules.scopes.shown(self._context, [record])[0]

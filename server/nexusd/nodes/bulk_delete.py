@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nexusd.databases import bulk_statements
-from nexusd.databases.filters import Filter, Operator, Predicate
+from nexusd.databases.filters import Filter, Operator, Predicate, fields_in
+from nexusd.definitions.policy import Access
 from nexusd.definitions.shape import ListOf, Scalar
 from nexusd.errors import Fault
 from nexusd.nodes.binding import Param, Purpose
@@ -62,7 +63,8 @@ class BulkDelete:
                 found = guarded_filter(resource, params, declared.get("filter"), faults)
             most = option(MAX_AFFECTED, params, "max_affected", faults, default=None)
             refuse(faults)
-            table = await resource.filtered_table(found.condition, context)
+            resource.rules.scopes.sees(context, fields_in(found.condition), "/filter")
+            table = await resource.filtered_table(found.condition, context, Access.DELETE)
             query = bulk_statements.delete_where(table, found.condition)
             return {"deleted": await run_limited(context, query, [context.now, *found.values], most)}
 

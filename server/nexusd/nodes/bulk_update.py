@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from nexusd.databases import bulk_statements
 from nexusd.databases.bulk_statements import IF_VERSION as EXPECTED
+from nexusd.databases.filters import fields_in
 from nexusd.databases.rows import portions
+from nexusd.definitions.policy import Access
 from nexusd.errors import Fault, VersionMismatch
 from nexusd.nodes.arrangement import Identity, arranged, grouped, repeated
 from nexusd.nodes.binding import Param, Purpose
 from nexusd.nodes.bulk_results import Results, counted_shape, results_shape
-from nexusd.nodes.guards import filter_rules, guarded_filter, require_at_most, run_limited
+from nexusd.nodes.guards import disown, filter_rules, guarded_filter, require_at_most, run_limited
 from nexusd.nodes.halving import write_all, write_those_that_fit
 from nexusd.nodes.operation import ALL, IF_VERSION, MAX_AFFECTED, MODE, exclusive
 from nexusd.nodes.records import FieldsReader, RecordsShape, records_rules
@@ -94,9 +96,22 @@ class BulkUpdate:
             faults.append(Fault("/mode", "not_allowed", "a change by filter is one statement: all records or none"))
         most = option(MAX_AFFECTED, params, "max_affected", faults, default=None)
         refuse(faults)
-        table = await resource.filtered_table(found.condition, context)
-        query = bulk_statements.update_where(table, tuple(values), found.condition)
-        updated = await run_limited(context, query, [*values.values(), context.now, *found.values], most)
+        rules = resource.rules
+        rules.scopes.sees(context, fields_in(found.condition), "/filter")
+        rules.scopes.gives(context, values, "/fields")
+        rules.keep_owner(context, values, "/fields")
+        table = await resource.filtered_table(found.condition, context, Access.UPDATE)
+        bound_values = [*values.values(), context.now, *found.values]
+        if resource.looks(context, Access.UPDATE, values):
+            query = bulk_statements.update_where(table, tuple(values), found.condition, (table.key,))
+            async with context.session.atomic() as transaction:
+                await resource.refers(context, transaction, [values])
+                rows = (await transaction.run(query.bind(bound_values, context.claims))).rows
+                await rules.check(context, transaction, (row[table.key] for row in rows), Access.UPDATE)
+                require_at_most(most, updated := len(rows))
+        else:
+            query = bulk_statements.update_where(table, tuple(values), found.condition)
+            updated = await run_limited(context, query, bound_values, most)
         return {"total": updated, "updated": updated, "missing": 0, "failed": 0}
 
     async def _records(self, params: Mapping[str, object], context: NodeContext) -> object:
@@ -109,6 +124,7 @@ class BulkUpdate:
         most = option(MAX_AFFECTED, params, "max_affected", faults, default=None)
         batch = self._reader.read_all(params["records"], "/records")
         batch.refuse(self._unusable(batch))
+        disown(self._resource, batch, context)
         if mode == "atomic":
             faults += batch.faults
         refuse(faults)
@@ -141,7 +157,8 @@ class _Changing:
         self._batch = batch
         self._context = context
         self._partial = partial
-        self._table = resource.table(context)
+        self._resource = resource
+        self._table = resource.table(context, Access.UPDATE)
         self._versioned = resource.model.versioned
         self._identity = Identity(resource.model, (self._table.key,))
         rows = list(enumerate(batch.rows))
@@ -201,8 +218,12 @@ class _Changing:
         key = self._table.key
         returning = (key, "version") if self._versioned else (key,)
         positions = {self._identity.of(row): place for place, row in zip(part.positions, part.rows, strict=True)}
+        await self._resource.refers(self._context, session, part.rows)
         query = bulk_statements.update_rows(self._table, part.names, returning, len(part.rows))
-        for row in (await session.run(query.bind(part.rows, self._context.now))).rows:
+        changed = (await session.run(query.bind(part.rows, [self._context.now], self._context.claims))).rows
+        if self._resource.rules.is_checked(self._context, Access.UPDATE, part.names):
+            await self._resource.rules.check(self._context, session, (row[key] for row in changed), Access.UPDATE)
+        for row in changed:
             self._outcomes[positions.pop(self._identity.of(row))] = ("updated", row.get("version"))
         there = await self._there(session, part, positions) if EXPECTED in part.names else set()
         for identity, position in positions.items():
@@ -218,5 +239,7 @@ class _Changing:
         for portion in portions(self._table, len(rest), 1):
             rows = rest[portion]
             probe = bulk_statements.select_rows(self._table, (key,), (key,), len(rows), include_deleted=False)
-            found |= {self._identity.of(row) for row in (await session.run(probe.bind(rows))).rows}
+            found |= {
+                self._identity.of(row) for row in (await session.run(probe.bind(rows, (), self._context.claims))).rows
+            }
         return found

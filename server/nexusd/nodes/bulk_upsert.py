@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from nexusd.databases import bulk_statements
 from nexusd.databases.rows import portions
-from nexusd.errors import Fault, SerializationConflict
+from nexusd.definitions.policy import Access
+from nexusd.errors import Fault, SerializationConflict, UniqueViolation
 from nexusd.nodes.arrangement import Arrangement, Identity, arranged, grouped, repeated
 from nexusd.nodes.binding import Param, Purpose
 from nexusd.nodes.bulk_results import Results, counted_shape, results_shape
 from nexusd.nodes.conflict import Conflicts
+from nexusd.nodes.guards import disown
 from nexusd.nodes.halving import write_all
 from nexusd.nodes.records import RecordsShape
 from nexusd.nodes.resource import option, refuse
@@ -66,6 +68,7 @@ class BulkUpsert:
         async def bulk_upsert(params: Mapping[str, object], context: NodeContext) -> object:
             faults: list[Fault] = []
             batch = resource.new.read_all(params.get("records"), "/records")
+            disown(resource, batch, context)
             faults += batch.faults
             on, update = self._conflicts.read(params, faults)
             choice = str(option(ON_DUPLICATE, params, "on_duplicate", faults, default="error"))
@@ -73,6 +76,8 @@ class BulkUpsert:
             for place, row in enumerate(batch.rows):
                 faults += self._conflicts.unidentified(row, on, f"/records/{place}")
             refuse(faults)
+            resource.rules.scopes.sees(context, on, "/conflict_on")
+            batch.rows = resource.rules.stamp(context, batch.rows)
             writing = _Writing(resource, self._conflicts, context, on, update)
             writing.choose(batch.rows, choice)
             async with context.session.atomic() as transaction:
@@ -98,7 +103,7 @@ class _Writing:
         self._context = context
         self._on = on
         self._update = update
-        self._table = resource.table(context)
+        self._table = resource.table(context, Access.UPDATE)
         self._identity = Identity(resource.model, on)
         self._chosen: list[tuple[int, Row]] = []
         self._arrangement = Arrangement([])
@@ -157,12 +162,18 @@ class _Writing:
         existed = set() if self._table.tells_created else {identity.of(row) for row in await self._find(session, part)}
         conflict = self._conflicts.conflict(part.names, self._on, self._update)
         query = bulk_statements.upsert_rows(self._table, part.names, conflict, self._returning, len(part.rows))
-        for row in (await session.run(query.bind(part.rows, self._context.now))).rows:
+        await self._resource.refers(self._context, session, part.rows)
+        written: dict[str, list[object]] = {"inserted": [], "updated": []}
+        for row in (await session.run(query.bind(part.rows, [self._context.now], self._context.claims))).rows:
             record = row["record"]
             if not isinstance(record, dict):
                 continue
             created = row["created"] if self._table.tells_created else identity.of(record) not in existed
-            self._outcomes[places.pop(identity.of(record))] = ("inserted" if created else "updated", record)
+            outcome = "inserted" if created else "updated"
+            written[outcome].append(record[self._table.key])
+            self._outcomes[places.pop(identity.of(record))] = (outcome, record)
+        await self._resource.rules.check(self._context, session, written["inserted"], Access.CREATE)
+        await self._resource.rules.check(self._context, session, written["updated"], Access.UPDATE)
         if places:
             self._unchanged(places, await self._find(session, part))
 
@@ -177,7 +188,7 @@ class _Writing:
         for portion in portions(self._table, len(rows), len(self._on)):
             cut = rows[portion]
             query = bulk_statements.select_rows(self._table, self._on, self._returning, len(cut), include_deleted=True)
-            found += (await session.run(query.bind(cut))).rows
+            found += (await session.run(query.bind(cut, (), self._context.claims))).rows
         return found
 
     def _unchanged(self, places: dict[tuple[object, ...], int], found: list[Row]) -> None:
@@ -190,7 +201,8 @@ class _Writing:
         for identity, place in places.items():
             record = by_identity.get(identity)
             if record is None:
-                raise SerializationConflict
+                # With a guard somebody has such a record whom the caller does not see; else it has gone meanwhile.
+                raise SerializationConflict if self._table.guard is None else UniqueViolation(fields=self._on)
             self._outcomes[place] = ("unchanged", record)
 
 

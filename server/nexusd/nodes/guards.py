@@ -8,6 +8,7 @@ from nexusd.errors import Fault, MaxAffectedExceeded
 from nexusd.nodes.binding import has_placeholder
 from nexusd.nodes.operation import ALL
 from nexusd.nodes.resource import option
+from nexusd.nodes.rules import FOREIGN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from nexusd.databases.tables import Query
     from nexusd.nodes.binding import Binder
     from nexusd.nodes.node import NodeContext
+    from nexusd.nodes.records import Batch
     from nexusd.nodes.resource import Resource
 
 
@@ -43,13 +45,23 @@ def filter_rules(resource: Resource, binder: Binder, declared: Mapping[str, obje
             binder.problem(("filter",), "the filter lets every record through", "give all: true if that is meant")
 
 
+def disown(resource: Resource, batch: Batch, context: NodeContext) -> None:
+    """Take the rows out of a batch that are said to be another's, and refuse fields that the caller may not give."""
+    rules = resource.rules
+    foreign = rules.foreign(context, batch.rows)
+    batch.refuse({i: Fault(f"/records/{batch.indexes[i]}/{name}", "forbidden", FOREIGN) for i, name in foreign.items()})
+    if rules.scopes.limit_giving:
+        for index, row in zip(batch.indexes, batch.rows, strict=True):
+            rules.scopes.gives(context, row, f"/records/{index}")
+
+
 async def run_limited(context: NodeContext, query: Query, values: Sequence[object], most: object) -> int:
     """Run a statement and tell how many records it changed.
 
     Raises:
         MaxAffectedExceeded: they were more than `most`; nothing is kept.
     """
-    bound = query.bind(values)
+    bound = query.bind(values, context.claims)
     if not isinstance(most, int):
         return (await context.session.run(bound)).affected
     async with context.session.atomic() as transaction:

@@ -9,12 +9,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
-from nexusd.errors import CheckViolation, DatabaseError, Fault, ReferenceViolation, UniqueViolation, ValueRefused
+from nexusd.errors import (
+    CheckViolation,
+    DatabaseError,
+    Fault,
+    RecordForbidden,
+    ReferenceViolation,
+    UniqueViolation,
+    ValueRefused,
+)
 
 if TYPE_CHECKING:
     from nexusd.databases.database import Session
 
-REFUSALS: Final = (UniqueViolation, ReferenceViolation, CheckViolation, ValueRefused)
+REFUSALS: Final = (UniqueViolation, ReferenceViolation, CheckViolation, ValueRefused, RecordForbidden)
 """What a row can be refused with by itself; other errors are no row's fault."""
 
 T = TypeVar("T")

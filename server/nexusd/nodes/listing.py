@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from nexusd.databases import listings
 from nexusd.databases.cursors import scope_of
+from nexusd.databases.filters import fields_in
 from nexusd.databases.keyset import read_sort
 from nexusd.definitions.shape import ListOf, Record
 from nexusd.errors import Fault
@@ -18,7 +19,6 @@ from nexusd.nodes.shapes import FilterShape, NamesShape, SortShape, integer, one
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nexusd.databases.database import Session
     from nexusd.databases.filters import Filter
     from nexusd.databases.keyset import SortKey
     from nexusd.definitions.shape import Shape
@@ -108,6 +108,7 @@ class List:
 
         async def page(params: Mapping[str, object], context: NodeContext) -> object:
             request = self._read(params, declared.get("filter"))
+            self._sees(params, request, context)
             table = await resource.filtered_table(request.filter.condition, context)
             internal = (*(key.field for key in request.sort), *(relation.field for relation in request.relations))
             columns = tuple(dict.fromkeys((*request.fields, *internal)))
@@ -122,8 +123,8 @@ class List:
                 include_deleted=request.include_deleted,
             )
             values = [*request.filter.values, *(request.behind or ()), request.limit + 1, request.offset]
-            result = await context.session.run(listings.select_page(table, shape).bind(values))
-            answer = await self._page(request, result.rows, context.session)
+            result = await context.session.run(listings.select_page(table, shape).bind(values, context.claims))
+            answer = await self._page(request, result.rows, context)
             if request.count != "none":
                 query = listings.count(
                     table,
@@ -131,7 +132,7 @@ class List:
                     include_deleted=request.include_deleted,
                     capped=request.count == "capped",
                 )
-                counted = await context.session.run(query.bind(request.filter.values))
+                counted = await context.session.run(query.bind(request.filter.values, context.claims))
                 answer["total"] = counted.rows[0]["count"]
             return answer
 
@@ -162,6 +163,14 @@ class List:
         refuse(faults)
         return request
 
+    def _sees(self, params: Mapping[str, object], request: PageRequest, context: NodeContext) -> None:
+        rules = self._resource.rules
+        rules.scopes.sees(context, fields_in(request.filter.condition), "/filter")
+        rules.scopes.sees(context, (key.field for key in request.sort), "/sort")
+        rules.scopes.sees(context, (relation.field for relation in request.relations), "/include")
+        if "fields" in params:
+            rules.scopes.sees(context, request.fields, "/fields")
+
     def _behind(
         self,
         params: Mapping[str, object],
@@ -181,17 +190,20 @@ class List:
             return None
         return tuple(values)
 
-    async def _page(self, request: PageRequest, rows: list[dict[str, object]], session: Session) -> dict[str, object]:
+    async def _page(
+        self, request: PageRequest, rows: list[dict[str, object]], context: NodeContext
+    ) -> dict[str, object]:
         more = len(rows) > request.limit
         rows = rows[: request.limit]
         cursor = None
         if more and rows:
             cursor = self._resource.cursors.write(request.scope, [rows[-1][key.field] for key in request.sort])
         for relation in request.relations:
-            await relation.attach(rows, session)
+            await relation.attach(rows, context)
         shown = {*request.fields, *(relation.name for relation in request.relations)}
         if rows and len(rows[0]) > len(shown):
             rows = [{name: value for name, value in row.items() if name in shown} for row in rows]
+        rows = self._resource.rules.scopes.shown(context, rows)
         return {"records": rows, "count": len(rows), "limit": request.limit, "next_cursor": cursor}
 
 
@@ -224,9 +236,10 @@ class Count:
             found = resource.filter(params, declared.get("filter"), faults)
             include_deleted = option(INCLUDE_DELETED, params, "include_deleted", faults, default=False) is True
             refuse(faults)
+            resource.rules.scopes.sees(context, fields_in(found.condition), "/filter")
             table = await resource.filtered_table(found.condition, context)
             query = listings.count(table, found.condition, include_deleted=include_deleted)
-            result = await context.session.run(query.bind(found.values))
+            result = await context.session.run(query.bind(found.values, context.claims))
             return result.rows[0]
 
         return count

@@ -147,6 +147,11 @@ class NodeContext:
         trace = self.invocation.trace
         return {} if trace is None else trace.headers(self.span)
 
+    @property
+    def claims(self) -> Mapping[str, object]:
+        """What the caller's credentials say, for the policies of models."""
+        return self.invocation.principal.claims
+
 
 RunWorkflow: TypeAlias = Callable[[str, Mapping[str, object]], Awaitable[Mapping[str, object]]]
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nexusd.databases import listings
-from nexusd.databases.database import Dialect
-from nexusd.databases.tables import Table
+from nexusd.definitions.policy import Access
 from nexusd.definitions.shape import Record
+from nexusd.nodes.rules import Rules
 from nexusd.nodes.shapes import record_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from nexusd.databases.database import Session
     from nexusd.definitions.model import Field, Model
+    from nexusd.nodes.node import NodeContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +26,25 @@ class Relation:
         name: the referencing field without `_id`, or its whole name; the record it leads to stands under it.
         field: the referencing field.
         target: the field it refers to.
-        tables: the table it refers to, in each dialect.
+        rules: what the policies of the model it refers to mean for a caller.
     """
 
     name: str
     field: str
     target: str
     model: Model
-    tables: Mapping[Dialect, Table]
+    rules: Rules
 
-    async def attach(self, records: list[dict[str, object]], session: Session) -> None:
+    async def attach(self, records: list[dict[str, object]], context: NodeContext) -> None:
         """Put into each record the one it refers to, or null where it refers to none that can be seen."""
         wanted = {record[self.field] for record in records} - {None}
         found: dict[object, dict[str, object]] = {}
         if wanted:
-            table = self.tables[session.dialect]
+            table = self.rules.table(context, Access.READ)
             query = listings.select_listed(table, self.target, table.columns, include_deleted=False)
-            result = await session.run(query.bind([sorted(wanted, key=str)]))
-            found = {row[self.target]: row for row in result.rows}
+            result = await context.session.run(query.bind([sorted(wanted, key=str)], context.claims))
+            targets = [row[self.target] for row in result.rows]
+            found = dict(zip(targets, self.rules.scopes.shown(context, result.rows), strict=True))
         # The relation may have the field's own name, so all records are read before any is changed.
         for record, value in [(record, record[self.field]) for record in records]:
             record[self.name] = found.get(value)
@@ -55,9 +56,8 @@ def relations_of(model: Model, models: Mapping[str, Model]) -> dict[str, Relatio
     for field in model.fields:
         if field.references is not None:
             target = models[field.references.model]
-            tables = {dialect: Table(target, dialect) for dialect in Dialect}
             name = relation_name(field)
-            relations[name] = Relation(name, field.name, field.references.field, target, tables)
+            relations[name] = Relation(name, field.name, field.references.field, target, Rules(target))
     return relations
 
 

@@ -5,24 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from nexusd.databases import bulk_statements
-from nexusd.databases.database import Dialect
-from nexusd.databases.filters import EVERYTHING, FilterReader, compared, unknown
+from nexusd.databases.filters import EVERYTHING, FilterReader, unknown
 from nexusd.databases.folding import find_collation, folds
-from nexusd.databases.tables import Table
 from nexusd.definitions.execution import new_uuid7, new_uuid7s
-from nexusd.definitions.model import FieldType
+from nexusd.definitions.model import FieldType, compared
+from nexusd.definitions.policy import Access
 from nexusd.definitions.shape import escape
 from nexusd.definitions.wire import check_value, normalise
 from nexusd.errors import Fault, InvalidInput
 from nexusd.nodes.records import FieldsReader
 from nexusd.nodes.relations import relations_of
+from nexusd.nodes.rules import Rules, check_references
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nexusd.databases.cursors import CursorSigner
     from nexusd.databases.database import Session
     from nexusd.databases.filters import Condition, Filter
+    from nexusd.databases.tables import Table
     from nexusd.definitions.model import Model
     from nexusd.definitions.shape import Shape
     from nexusd.nodes.node import NodeContext
@@ -49,6 +50,7 @@ class Resource:
         changes: reads fields that are to be changed.
         relations: by name, what references lead to.
         key: the primary key as a value to look for.
+        rules: what its policies mean for a caller.
         makes_key: whether a key that was not given is made here rather than by the database.
     """
 
@@ -65,25 +67,43 @@ class Resource:
         self._blank = {f.name: normalise(f, f.default) if f.has_default else None for f in model.writable}
         self.key = compared(model.key)
         self.makes_key = model.key.generated and model.key.type in TEXT_KEYS
-        self._tables = {dialect: Table(model, dialect) for dialect in Dialect}
-        self._folding: Table | None = None
+        self.rules = Rules(model)
+        self._referred = {
+            field.name: (Rules(models[field.references.model]), field.references.field)
+            for field in model.fields
+            if field.references is not None and models[field.references.model].policies is not None
+        }
+        self._fold: str | None = None
         self._identifying = {name: compared(model.by_name[name]) for names in model.unique_sets for name in names}
 
-    def table(self, context: NodeContext) -> Table:
-        """The table in the dialect of the run's database."""
-        return self._tables[context.session.dialect]
+    def table(self, context: NodeContext, access: Access = Access.READ) -> Table:
+        """The table in the dialect of the run's database, with the records that are there for the caller."""
+        return self.rules.table(context, access)
 
-    async def filtered_table(self, condition: Condition, context: NodeContext) -> Table:
+    async def filtered_table(self, condition: Condition, context: NodeContext, access: Access = Access.READ) -> Table:
         """The table for statements with a condition.
 
         Which collation ignores case on the server is asked for once, when the first condition needs to know.
         """
-        table = self.table(context)
+        table = self.rules.table(context, access)
         if not table.is_postgresql or not folds(condition):
             return table
-        if self._folding is None:
-            self._folding = Table(self.model, table.dialect, fold=await find_collation(context.session))
-        return self._folding
+        if self._fold is None:
+            self._fold = await find_collation(context.session)
+        return self.rules.table(context, access, self._fold)
+
+    def looks(self, context: NodeContext, access: Access, names: Iterable[str]) -> bool:
+        """Whether what is written has to be looked at, and so needs a transaction."""
+        return bool(self._referred) or self.rules.is_checked(context, access, names)
+
+    async def refers(self, context: NodeContext, session: Session, rows: Sequence[Mapping[str, object]]) -> None:
+        """Look whether new rows, or changes, refer to records that are there for the caller.
+
+        Raises:
+            ReferenceViolation: one does not.
+        """
+        if self._referred:
+            await check_references(self._referred, context, session, rows)
 
     def with_key(self, row: Row) -> Row:
         """The row with a key of its own, where the server makes keys and none was given."""

@@ -14,13 +14,12 @@ from nexusd.databases.filters import (
     Connective,
     FilterReader,
     Operator,
-    compared,
     operators_of,
     unknown,
 )
 from nexusd.databases.keyset import MAX_SORT, UNSORTABLE, read_sort
 from nexusd.definitions.field_schema import field_schema
-from nexusd.definitions.model import Field, FieldType
+from nexusd.definitions.model import Field, FieldType, compared
 from nexusd.definitions.shape import ListOf, Record, Scalar
 from nexusd.definitions.wire import array_item
 from nexusd.errors import Fault
@@ -56,7 +55,8 @@ def record_shape(model: Model, names: Iterable[str] | None = None, *, nullable: 
     """A record of the model as it is answered: every column, or those named."""
     chosen = tuple(model.by_name) if names is None else tuple(names)
     properties: dict[str, Shape] = {name: Scalar(model.by_name[name], stored=True) for name in chosen}
-    return Record(properties, frozenset(properties), nullable=nullable)
+    required = frozenset(name for name in chosen if model.by_name[name].read_scope is None)
+    return Record(properties, required, nullable=nullable)
 
 
 def fields_shape(model: Model, *, required: bool) -> Record:

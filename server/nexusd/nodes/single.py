@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nexusd.databases import statements
+from nexusd.definitions.policy import Access
 from nexusd.definitions.shape import Record, Scalar
 from nexusd.errors import Fault, RecordNotFound, VersionMismatch
 from nexusd.nodes.binding import Param, Purpose
@@ -28,12 +29,12 @@ from nexusd.nodes.shapes import fields_shape, flag, record_shape
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nexusd.databases.database import Session
+    from nexusd.databases.database import Bound, Session
     from nexusd.databases.tables import Table
     from nexusd.definitions.shape import Shape
     from nexusd.nodes.binding import Binder
     from nexusd.nodes.node import NodeContext, Runner
-    from nexusd.nodes.resource import Resource
+    from nexusd.nodes.resource import Resource, Row
 
 
 class Create:
@@ -62,11 +63,22 @@ class Create:
             given, pointer = fields_of(self, params)
             values = resource.with_key(resource.new.read(given, pointer, faults))
             refuse(faults)
-            query = statements.insert(resource.table(context), tuple(values))
-            result = await context.session.run(query.bind([*values.values(), context.now]))
-            return result.rows[0]
+            resource.rules.scopes.gives(context, values, pointer)
+            values = resource.rules.own(context, values, pointer)
+            if not resource.looks(context, Access.CREATE, values):
+                rows = await self._insert(values, context, context.session)
+            else:
+                async with context.session.atomic() as transaction:
+                    await resource.refers(context, transaction, [values])
+                    rows = await self._insert(values, context, transaction)
+                    await resource.rules.check(context, transaction, [rows[0][resource.key.name]], Access.CREATE)
+            return resource.rules.scopes.shown(context, rows)[0]
 
         return create
+
+    async def _insert(self, values: Row, context: NodeContext, session: Session) -> list[Row]:
+        query = statements.insert(self._resource.table(context), tuple(values))
+        return (await session.run(query.bind([*values.values(), context.now]))).rows
 
 
 class Read:
@@ -104,12 +116,14 @@ class Read:
             include_deleted = option(INCLUDE_DELETED, params, "include_deleted", faults, default=False)
             relations = included(resource, params, faults)
             refuse(faults)
+            resource.rules.scopes.sees(context, where, "/where")
+            resource.rules.scopes.sees(context, (relation.field for relation in relations), "/include")
             table = resource.table(context)
             query = statements.select_one(table, tuple(where), table.columns, include_deleted=bool(include_deleted))
-            result = await context.session.run(query.bind([*where.values()]))
+            result = await context.session.run(query.bind([*where.values()], context.claims))
             for relation in relations:
-                await relation.attach(result.rows, context.session)
-            return _found(result.rows, required=required)
+                await relation.attach(result.rows, context)
+            return _found(resource.rules.scopes.shown(context, result.rows), required=required)
 
         return read
 
@@ -149,20 +163,34 @@ class Update:
             required = option(REQUIRED, params, "required", faults, default=True)
             version = option(IF_VERSION, params, "if_version", faults, default=None)
             refuse(faults)
-            table = resource.table(context)
+            rules = resource.rules
+            rules.scopes.sees(context, where, "/where")
+            rules.scopes.gives(context, values, pointer)
+            rules.keep_owner(context, values, pointer)
+            table = resource.table(context, Access.UPDATE)
             if not values:
-                found = await _find(table, context.session, where)
+                found = await _find(table, context, where)
                 if found and version not in {None, found[0].get("version")}:
                     raise _other_version()
-                return _found(found, required=required)
+                return _found(rules.scopes.shown(context, found), required=required)
             query = statements.update(table, tuple(values), tuple(where), if_version=version is not None)
-            bound = query.bind([*values.values(), *where.values(), context.now, version])
-            result = await context.session.run(bound)
-            if not result.rows and version is not None and await _find(table, context.session, where):
+            bound = query.bind([*values.values(), *where.values(), context.now, version], context.claims)
+            rows = await self._change(bound, values, context)
+            if not rows and version is not None and await _find(table, context, where):
                 raise _other_version()
-            return _found(result.rows, required=required)
+            return _found(rules.scopes.shown(context, rows), required=required)
 
         return update
+
+    async def _change(self, bound: Bound, values: Row, context: NodeContext) -> list[Row]:
+        resource = self._resource
+        if not resource.looks(context, Access.UPDATE, values):
+            return (await context.session.run(bound)).rows
+        async with context.session.atomic() as transaction:
+            await resource.refers(context, transaction, [values])
+            rows = (await transaction.run(bound)).rows
+            await resource.rules.check(context, transaction, (row[resource.key.name] for row in rows), Access.UPDATE)
+        return rows
 
 
 class Delete:
@@ -200,10 +228,11 @@ class Delete:
             required = option(REQUIRED, params, "required", faults, default=False)
             version = option(IF_VERSION, params, "if_version", faults, default=None)
             refuse(faults)
-            table = resource.table(context)
+            resource.rules.scopes.sees(context, where, "/where")
+            table = resource.table(context, Access.DELETE)
             query = statements.delete(table, tuple(where), if_version=version is not None)
-            result = await context.session.run(query.bind([*where.values(), context.now, version]))
-            if not result.rows and version is not None and await _find(table, context.session, where):
+            result = await context.session.run(query.bind([*where.values(), context.now, version], context.claims))
+            if not result.rows and version is not None and await _find(table, context, where):
                 raise _other_version()
             deleted = _found(result.rows, required=required)
             return {"id": where.get(key) if deleted is None else deleted[key], "deleted": deleted is not None}
@@ -211,9 +240,9 @@ class Delete:
         return delete
 
 
-async def _find(table: Table, session: Session, where: Mapping[str, object]) -> list[dict[str, object]]:
+async def _find(table: Table, context: NodeContext, where: Mapping[str, object]) -> list[Row]:
     query = statements.select_one(table, tuple(where), table.columns, include_deleted=False)
-    return (await session.run(query.bind([*where.values()]))).rows
+    return (await context.session.run(query.bind([*where.values()], context.claims))).rows
 
 
 def _found(rows: list[dict[str, object]], *, required: object) -> dict[str, object] | None:

@@ -36,7 +36,7 @@ class SqlNode:
     """Runs the statement that stands in its key `sql`; without `write: true` it cannot change anything."""
 
     name = "SqlNode"
-    keys = frozenset({"sql", "write"})
+    keys = frozenset({"sql", "write", "unrestricted"})
 
     def __init__(self, models: Mapping[str, Model]) -> None:
         self._models = models
@@ -60,6 +60,7 @@ class SqlNode:
             place = ("sql",) if "sql" in node.options else ()
             binder.binding.problems.append(ParamProblem(place, str(problem)))
             return binder.binding
+        self._restrict(node, text, binder)
         if text.writes and node.options.get("write") is not True:
             message = "the statement changes rows, and the node is not said to write"
             binder.binding.problems.append(ParamProblem(("sql",), message, "say `write: true` beside it"))
@@ -75,6 +76,18 @@ class SqlNode:
             else:
                 binder.binding.slots[name,] = Slot(ANYTHING)
         return binder.binding
+
+    def _restrict(self, node: Node, text: SqlText, binder: Binder) -> None:
+        """A statement knows no policies, so it says itself that it is meant to pass those of a table it names."""
+        problems = binder.binding.problems
+        if not isinstance(node.options.get("unrestricted", False), bool):
+            problems.append(ParamProblem(("unrestricted",), "unrestricted is true or false"))
+        if node.options.get("unrestricted") is True:
+            return
+        for model in self._models.values():
+            if model.is_restricted and model.table.lower() in text.words:
+                message = f"the statement would pass the policies of {model.name}"
+                problems.append(ParamProblem(("sql",), message, "say `unrestricted: true` beside it if that is meant"))
 
     def result(self, _node: Node) -> Shape:
         """Rows whose columns only the database knows."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict, cast
 
 from nexusd.databases import statements
+from nexusd.definitions.policy import Access
 from nexusd.definitions.shape import Record
-from nexusd.errors import Fault, SerializationConflict
+from nexusd.errors import Fault, SerializationConflict, UniqueViolation
 from nexusd.nodes.binding import Param, Purpose
 from nexusd.nodes.conflict import Conflicts
 from nexusd.nodes.operation import fields_of
-from nexusd.nodes.resource import refuse
+from nexusd.nodes.resource import Row, refuse
 from nexusd.nodes.shapes import fields_shape, flag, one_of, record_shape
 
 if TYPE_CHECKING:
@@ -23,9 +24,17 @@ if TYPE_CHECKING:
     from nexusd.definitions.shape import Shape
     from nexusd.nodes.binding import Binder
     from nexusd.nodes.node import NodeContext, Runner
-    from nexusd.nodes.resource import Resource, Row
+    from nexusd.nodes.resource import Resource
 
 ATTEMPTS: Final = 3
+
+
+class Upserted(TypedDict):
+    """What an upsert answers."""
+
+    record: Row
+    created: bool
+    outcome: str
 
 
 class Upsert:
@@ -66,16 +75,24 @@ class Upsert:
             if not faults:
                 faults += self._conflicts.unidentified(row, on, pointer)
             refuse(faults)
+            resource.rules.scopes.gives(context, row, pointer)
+            resource.rules.scopes.sees(context, on, "/conflict_on")
+            row = resource.rules.own(context, row, pointer)
             writing = _Writing(
-                table=resource.table(context),
+                resource=resource,
+                table=resource.table(context, Access.UPDATE),
                 row=resource.with_key(row),
                 conflict=self._conflicts.conflict(row, on, update),
-                now=context.now,
+                context=context,
             )
             for _ in range(ATTEMPTS):
                 answer = await writing.run(context.session)
                 if answer is not None:
+                    (answer["record"],) = resource.rules.scopes.shown(context, [answer["record"]])
                     return answer
+            if writing.table.guard is not None:
+                # Somebody has such a record, whom the caller does not see.
+                raise UniqueViolation(fields=on)
             raise SerializationConflict
 
         return upsert
@@ -85,29 +102,39 @@ class Upsert:
 class _Writing:
     """One run."""
 
+    resource: Resource
     table: Table
     row: Row
     conflict: Conflict
-    now: str
+    context: NodeContext
 
-    async def run(self, session: Session) -> dict[str, object] | None:
+    async def run(self, session: Session) -> Upserted | None:
         """Insert or overwrite; None when the record was there and has gone meanwhile."""
-        if self.table.tells_created:
+        looks = self.resource.looks(self.context, Access.CREATE, self.row)
+        if self.table.tells_created and self.table.guard is None and not looks:
             return await self._write(session, None)
         async with session.atomic() as transaction:
-            return await self._write(transaction, bool(await self._find(transaction)))
+            await self.resource.refers(self.context, transaction, [self.row])
+            existed = None if self.table.tells_created else bool(await self._find(transaction, self.table))
+            answer = await self._write(transaction, existed)
+            if answer is not None and answer["outcome"] != "unchanged":
+                access = Access.CREATE if answer["created"] else Access.UPDATE
+                key = answer["record"][self.table.key]
+                await self.resource.rules.check(self.context, transaction, [key], access)
+            return answer
 
-    async def _write(self, session: Session, existed: bool | None) -> dict[str, object] | None:  # noqa: FBT001
+    async def _write(self, session: Session, existed: bool | None) -> Upserted | None:  # noqa: FBT001
         query = statements.upsert(self.table, tuple(self.row), self.conflict)
-        result = await session.run(query.bind([*self.row.values(), self.now]))
+        bound = query.bind([*self.row.values(), self.context.now], self.context.claims)
+        result = await session.run(bound)
         if result.rows:
-            created = result.rows[0]["created"] if existed is None else not existed
-            outcome = "inserted" if created else "updated"
-            return {"record": result.rows[0]["record"], "created": created, "outcome": outcome}
-        found = await self._find(session)
+            created = bool(result.rows[0]["created"] if existed is None else not existed)
+            record = cast("Row", result.rows[0]["record"])
+            return {"record": record, "created": created, "outcome": "inserted" if created else "updated"}
+        found = await self._find(session, self.table)
         return {"record": found[0], "created": False, "outcome": "unchanged"} if found else None
 
-    async def _find(self, session: Session) -> list[Row]:
-        query = statements.select_one(self.table, self.conflict.on, self.table.columns, include_deleted=True)
-        result = await session.run(query.bind([self.row.get(name) for name in self.conflict.on]))
-        return result.rows
+    async def _find(self, session: Session, table: Table) -> list[Row]:
+        query = statements.select_one(table, self.conflict.on, table.columns, include_deleted=True)
+        values = [self.row.get(name) for name in self.conflict.on]
+        return (await session.run(query.bind(values, self.context.claims))).rows

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
 from nexusd.databases.conditions import ConditionWriter
@@ -18,7 +20,7 @@ def rendered(found: dict[str, object], dialect: Dialect, fold: str = "") -> tupl
     placeholders = Placeholders(table)
     read, faults = READER.read(found, "")
     assert [] == faults
-    sql = ConditionWriter(table, placeholders, 0).write(read.condition)
+    sql = ConditionWriter(table, placeholders, count()).write(read.condition)
     return sql, placeholders.query(sql, None, writes=False).bind(read.values).args
 
 
@@ -78,7 +80,9 @@ def test_collation_is_asked_for_only_where_case_is_ignored() -> None:
 def test_item_of_an_array_is_looked_for_by_the_index() -> None:
     table = Table(EVERY, Dialect.POSTGRESQL)
     read, _ = FilterReader(EVERY).read({"date_list": {"$has": "2026-01-01"}}, "")
-    assert '"date_list" @> ARRAY[$1::date]' == ConditionWriter(table, Placeholders(table), 0).write(read.condition)
+    assert '"date_list" @> ARRAY[$1::date]' == ConditionWriter(table, Placeholders(table), count()).write(
+        read.condition
+    )
 
 
 def test_values_are_no_part_of_the_condition() -> None:
