@@ -16,7 +16,8 @@ from nexusd.errors import ConfigurationError, Problem
 from nexusd.events import RegistryLoaded, ServerStarted
 from nexusd.planning.statements import check_statements
 from nexusd.renewal import Deferred, Renewal
-from nexusd.serving import Serving, Watch
+from nexusd.serving import Announced, Serving, Watch, addresses
+from nexusd.supervisor.control import control_socket
 from nexusd.supervisor.hangup import Hangup
 from nexusd.supervisor.health import HealthBoard
 from nexusd.supervisor.reload import Reloads
@@ -26,6 +27,7 @@ from nexusd.workforce import Workforce
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from nexusd.ddl.executor import DDLOutcome, SyncDDLExecutor
     from nexusd.runtime import Runtime
@@ -95,6 +97,7 @@ class Daemon:
     ) -> None:
         self._loaded = loaded
         self._outcome = outcome
+        self._sockets = sockets
         self._observe = watch.observe
         self._health = HealthBoard(list(sockets), "skipped" if outcome.verdict is Verdict.SKIPPED else "ok")
         self._serving = Serving(loaded, sockets, self._health, Alone(), watch)
@@ -119,7 +122,9 @@ class Daemon:
         async with self._serving.open(self._outcome) as (self._runtime, services):
             grace_s = self._loaded.settings.server.grace_s
             ready = self._runtime.database.ready
-            supervisor = Supervisor(services, self._health, ready, self._observe, grace_s=grace_s)
+            where = addresses(self._loaded.settings, self._sockets)
+            announced = [Announced(service, where[service.name], self._observe) for service in services]
+            supervisor = Supervisor(announced, self._health, ready, self._observe, grace_s=grace_s)
             if take_stop is not None:
                 take_stop(partial(_call_in, loop, supervisor.stop))
             deferred = Deferred(self._health.once_started)
@@ -128,11 +133,15 @@ class Daemon:
             reloads = Reloads(Renewal(self._loaded, self._outcome, deferred, self._adopt, self._observe), self._observe)
             hangup.pass_to(loop, reloads.ask)
             try:
-                async with reloads.made(self._health.once_started):
+                async with self._control(reloads), reloads.made(self._health.once_started):
                     return await supervisor.run(self._loaded.started)
             finally:
                 hangup.ignore()
                 await deferred.end()
+
+    def _control(self, reloads: Reloads) -> AbstractAsyncContextManager[None]:
+        port = self._sockets["http"].getsockname()[1]
+        return control_socket(self._loaded.settings, port, reloads, self._observe)
 
     async def _adopt(self, loaded: app.Loaded, _outcome: DDLOutcome) -> None:
         await check_statements(loaded.registry, self._runtime.database)

@@ -121,6 +121,16 @@ class ChannelFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ControlFailed(Event):
+    """There is no control socket at `path`; the server serves, but `nexusd reload` does not find it."""
+
+    name: ClassVar[str] = "control.failed"
+    level: ClassVar[str] = "warning"
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerStarted(Event):
     """A worker process answers, `duration_s` after it was started."""
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nexusd.ddl.executor import DDLOutcome
     from nexusd.events import Observer
     from nexusd.runtime import Runtime
+    from nexusd.settings import Settings
     from nexusd.supervisor.health import HealthBoard
     from nexusd.supervisor.services import Service
     from nexusd.telemetry.logging import LogSink
@@ -117,14 +118,19 @@ class Serving:
                 await asyncio.to_thread(tracer.close)
 
     def _services(self, runtime: Runtime, authenticator: Authenticator | None, telemetry: Telemetry) -> list[Service]:
-        settings, sockets, observe = self._loaded.settings, self._sockets, self._observe
-        http = catalog.http_channel(runtime, settings, sockets["http"], self._health, authenticator, telemetry)
-        services: list[Service] = [_Announced(http, sockets, "", observe)]
+        settings, sockets = self._loaded.settings, self._sockets
+        services: list[Service] = [
+            catalog.http_channel(runtime, settings, sockets["http"], self._health, authenticator, telemetry)
+        ]
         if "mcp" in sockets:
             channel = (settings, sockets["mcp"], __version__, authenticator, telemetry)
-            mcp = _Imported("mcp", partial(catalog.mcp_channel, runtime, *channel))
-            services.append(_Announced(mcp, sockets, settings.mcp.path, observe))
+            services.append(_Imported("mcp", partial(catalog.mcp_channel, runtime, *channel)))
         return services
+
+
+def addresses(settings: Settings, sockets: Mapping[str, socket.socket]) -> dict[str, str]:
+    """Where each channel answers."""
+    return {name: url_of(sock) + (settings.mcp.path if name == "mcp" else "") for name, sock in sockets.items()}
 
 
 @contextlib.asynccontextmanager
@@ -141,16 +147,18 @@ async def _purging(runtime: Runtime, outcome: DDLOutcome) -> AsyncIterator[None]
         await asyncio.wait([task])
 
 
-class _Announced:
+class Announced:
     """A channel whose start is an event with its address."""
 
-    def __init__(self, service: Service, sockets: Mapping[str, socket.socket], path: str, observe: Observer) -> None:
+    def __init__(self, service: Service, address: str, observe: Observer) -> None:
         self.name = service.name
         self._service = service
-        self._address = url_of(sockets[service.name]) + path
+        self._address = address
         self._observe = observe
 
     async def run(self, ready: Callable[[], None], drain: Drain) -> int:
+        """Serve; see `Service`."""
+
         def announce() -> None:
             self._observe(ChannelStarted(self.name, self._address))
             ready()

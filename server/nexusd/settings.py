@@ -182,6 +182,7 @@ class ServerSettings:
     Attributes:
         secret_key: signs cursors and MCP state; empty: generated once and kept in the database.
         grace_s: how long a stop waits for running work.
+        control_socket: where `nexusd reload` finds the server; empty: in a folder of the user's among temporary files.
         log_format: `auto` (console on a terminal, JSON else), `console` or `json`.
     """
 
@@ -189,6 +190,7 @@ class ServerSettings:
     secret_key: str = field(default="", repr=False)
     grace_s: float = 20.0
     insecure: bool = False
+    control_socket: str = ""
     log_format: str = "auto"
     log_level: str = "info"
 

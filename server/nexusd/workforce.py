@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from nexusd import app
 from nexusd.channels.listener import listen
-from nexusd.events import ServerDraining, ServerReady, ServerStopped
+from nexusd.events import ChannelStarted, ServerDraining, ServerReady, ServerStopped
 from nexusd.order import Order
 from nexusd.renewal import Deferred, Renewal
+from nexusd.serving import addresses
+from nexusd.supervisor.control import control_socket
 from nexusd.supervisor.crew import Crew
 from nexusd.supervisor.reload import Reloads
 from nexusd.supervisor.signals import own_signals
@@ -87,7 +89,9 @@ class Workforce:
                 await app.check_database(self._loaded, self._outcome, self._observe)
                 for sock in self._sockets.values():
                     listen(sock)
-                async with reloads.made(ready):
+                port = self._sockets["http"].getsockname()[1]
+                control = control_socket(self._loaded.settings, port, reloads, self._observe)
+                async with control, reloads.made(ready):
                     await self._start(ready)
                     await self._asked.wait()
         finally:
@@ -105,6 +109,9 @@ class Workforce:
         if starting.done():
             starting.result()
             ready.set()
+            # By one process for all: lines of several processes have no order.
+            for channel, address in addresses(self._loaded.settings, self._sockets).items():
+                self._observe(ChannelStarted(channel, address))
             self._observe(ServerReady(round(time.perf_counter() - self._loaded.started, 3)))
             return
         starting.cancel()

@@ -20,6 +20,7 @@ from nexusd.channels.cli.options import GLOBAL, Arguments, Option, Session, comm
 from nexusd.channels.cli.output import write
 from nexusd.channels.cli.problems import say, say_error, tell
 from nexusd.channels.cli.registry_commands import CHECK, WORKFLOW, WORKFLOWS, check, openapi, schema, workflows
+from nexusd.channels.cli.reload_command import RELOAD, reload
 from nexusd.channels.cli.run_command import completable, run
 from nexusd.embedding.references import PythonDefinitions
 from nexusd.errors import NexusError
@@ -75,6 +76,7 @@ def build_program() -> typer.Typer:
     program.add_typer(executions(), name="executions")
     program.add_typer(keys(), name="keys")
     program.command("test")(command(test, TEST, PATH))
+    program.command("reload")(command(reload, RELOAD))
     program.command("init")(command(init, (), FOLDER))
     program.command("openapi")(command(openapi, GLOBAL))
     program.command("schema")(command(schema, ()))
