@@ -24,6 +24,9 @@ _INDEX: Final = re.compile(r"\[(\d{1,9})\]", re.ASCII)
 _FILTER: Final = re.compile(r"\s*\|\s*([a-z]+)\s*", re.ASCII)
 _OPEN: Final = "{{"
 _CLOSE: Final = "}}"
+MAX_LITERAL: Final = 4096
+"""Characters that the literal of a `default` may have: where it ends is found by trying."""
+
 _INTEGER: Final = re.compile(r"-?[0-9]{1,30}", re.ASCII)
 
 
@@ -193,12 +196,13 @@ def _parse_literal(text: str, position: int) -> tuple[object, int]:
             message = "the closing quote is missing"
             raise TemplateSyntaxError(message)
         return text[position + 1 : end], end + 1
-    end = text.find(")", position)
+    limit = position + MAX_LITERAL
+    end = text.find(")", position, limit)
     while end >= 0:
         try:
             return msgspec.json.decode(text[position:end].encode()), end
-        except (msgspec.DecodeError, UnicodeEncodeError):
-            end = text.find(")", end + 1)
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            end = text.find(")", end + 1, limit)
     message = "default takes one JSON literal"
     raise TemplateSyntaxError(message)
 

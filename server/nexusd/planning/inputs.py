@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 RESERVED: Final = frozenset({"now", "uuid", "input", "inputs", "item", "nodes"})
 """Names that templates begin with and that mean no input, unless `inputs.` stands before them."""
 
+MAX_FAULTS: Final = 1000
+"""Faults of one request that are told."""
+
+HINTED_FAULTS: Final = 10
+"""Unknown inputs for which a similar name is looked for, which takes long where there are many."""
+
 MAX_DETAIL_NAMES: Final = 64
 """Characters of an unknown input's name that an error repeats."""
 
@@ -142,7 +148,9 @@ def compile_decoder(inputs: Record, defaults: Mapping[str, object]) -> InputDeco
             shape = properties.get(name)
             pointer = f"/inputs/{escape(name)}"
             if shape is None:
-                faults.append(_unknown(name, properties))
+                faults.append(_unknown(name, properties if len(faults) < HINTED_FAULTS else {}))
+                if len(faults) > MAX_FAULTS:
+                    break
                 continue
             found = shape.check(value, pointer)
             if found:
@@ -166,7 +174,8 @@ def _unknown(name: str, known: Mapping[str, Shape]) -> Fault:
 
 
 def refusal(faults: list[Fault]) -> InvalidInput:
-    """One error over all faults; its text names each place."""
+    """One error over all faults, or over so many; its text names the first places."""
+    faults = faults[:MAX_FAULTS]
     lines = [f"{fault.pointer} {fault.detail}" for fault in faults[:5]]
     more = f" and {len(faults) - 5} more" if len(faults) > len(lines) else ""
     return InvalidInput("; ".join(lines) + more, faults=faults)
