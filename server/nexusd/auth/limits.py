@@ -50,16 +50,20 @@ class Gcra:
 
     def take(self, caller: Hashable, now: float) -> None:
         """Count a request that is let through."""
-        self._whole_at[caller] = max(self._whole_at.get(caller, 0.0), now) + self._interval_s
-        self._whole_at.move_to_end(caller)
-        if len(self._whole_at) > self._max_callers:
-            self._whole_at.popitem(last=False)
+        times = self._whole_at
+        whole_at = times.get(caller, 0.0)
+        times[caller] = max(now, whole_at) + self._interval_s
+        times.move_to_end(caller)
+        if len(times) > self._max_callers:
+            times.popitem(last=False)
 
     def standing(self, policy: str, caller: Hashable, now: float) -> Standing:
         """How the caller stands."""
-        reset_s = max(0.0, self._whole_at.get(caller, 0.0) - now)
-        remaining = max(0, int((self.per_s - reset_s) / self._interval_s + 1e-6))
-        return Standing(policy, self.requests, self.per_s, remaining, reset_s, self.wait_s(caller, now))
+        reset_s = self._whole_at.get(caller, 0.0) - now
+        if reset_s < 0:
+            reset_s = 0.0
+        remaining = int((self.per_s - reset_s) / self._interval_s + 1e-6)
+        return Standing(policy, self.requests, self.per_s, remaining, reset_s)
 
 
 class Limits:
@@ -93,15 +97,17 @@ class Limits:
         if self._of_principal is not None:
             applied.append(("default", self._of_principal))
         now = self._clock()
-        wait_s = max(limit.wait_s(caller, now) for _, limit in applied)
-        if wait_s == 0:
+        waits = [limit.wait_s(caller, now) for _, limit in applied]
+        refused = any(waits)
+        if not refused:
             for _, limit in applied:
                 limit.take(caller, now)
         if standings is not None:
-            standings += [limit.standing(name, caller, now) for name, limit in applied]
-        if wait_s > 0:
-            reached = next(name for name, limit in applied if limit.wait_s(caller, now) > 0)
-            raise RateLimited(_REACHED[reached], retry_after_s=wait_s, policy=reached)
+            for name, limit in applied:
+                standings.append(limit.standing(name, caller, now))
+        if refused:
+            reached = next(name for (name, _), wait_s in zip(applied, waits, strict=True) if wait_s)
+            raise RateLimited(_REACHED[reached], retry_after_s=max(waits), policy=reached)
 
     def _for(self, name: str, rate: RateLimit) -> Gcra:
         limit = self._of_workflow.get(name)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """One limit after a request.
 
     Attributes:
@@ -14,7 +13,6 @@ class Standing:
         requests, per_s: what is allowed.
         remaining: how many requests could follow at once.
         reset_s: how long until all of `requests` could.
-        retry_after_s: how long until one could; 0 when it can now.
     """
 
     policy: str
@@ -22,4 +20,3 @@ class Standing:
     per_s: float
     remaining: int
     reset_s: float
-    retry_after_s: float

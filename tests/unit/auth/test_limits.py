@@ -81,7 +81,7 @@ def test_the_limit_of_a_principal_holds_over_all_workflows_and_what_is_refused_i
     limits = Limits(RateLimit(3, 30), clock)
     told: list[Standing] = []
     limits.take(ALICE, LIMITED, told)
-    assert told == [Standing("workflow", 2, 10, 1, 5.0, 0.0), Standing("default", 3, 30, 2, 10.0, 0.0)]
+    assert told == [Standing("workflow", 2, 10, 1, 5.0), Standing("default", 3, 30, 2, 10.0)]
     limits.take(ALICE, LIMITED, None)
     for _ in range(5):
         with pytest.raises(RateLimited):

@@ -129,8 +129,8 @@ def standing_headers(standings: Sequence[Standing] | None) -> list[tuple[bytes, 
     """
     if not standings:
         return []
-    policies = ", ".join(f'"{each.policy}";q={each.requests};w={math.ceil(each.per_s)}' for each in standings)
-    left = ", ".join(f'"{each.policy}";r={each.remaining};t={math.ceil(each.reset_s)}' for each in standings)
+    policies = ", ".join([f'"{each.policy}";q={each.requests};w={math.ceil(each.per_s)}' for each in standings])
+    left = ", ".join([f'"{each.policy}";r={each.remaining};t={math.ceil(each.reset_s)}' for each in standings])
     return [(b"ratelimit-policy", policies.encode()), (b"ratelimit", left.encode())]
 
 
