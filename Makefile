@@ -55,8 +55,9 @@ coverage: $(TEST_STAMP) ## the suite with branch coverage, child processes inclu
 conformance: $(TEST_STAMP) ## the official MCP suite, and the TypeScript clients (npm needed)
 	@$(BIN)/python -m pytest -n0 -rs tests/conformance/mcp $(ARGS)
 
-bench: $(TEST_STAMP) ## how long a start takes and what it costs (ARGS=20 for more rounds)
+bench: $(TEST_STAMP) ## what a start costs (ARGS=20 for more rounds), and what the engine adds to a run
 	@$(BIN)/python -m tests.benchmarks.start $(ARGS)
+	@$(BIN)/python -m tests.benchmarks.executor
 
 image: ## build the container image nexusd:latest (PYTHON_IMAGE=… for another base)
 	docker build $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) --tag nexusd:latest .

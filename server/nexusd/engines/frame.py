@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from nexusd import events
 from nexusd.definitions.wire import write_json
+from nexusd.engines.branches import run_branches, run_items
 from nexusd.engines.traced import TracedSession
 from nexusd.errors import (
     Cancelled,
@@ -35,7 +36,7 @@ from nexusd.planning.control import FAIL, MAX_ITEMS
 from nexusd.planning.plan import Plan, PlannedNode, Scope, Strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Coroutine, Mapping
 
     from nexusd.databases.database import Session
     from nexusd.definitions.conversation import Conversation
@@ -70,6 +71,7 @@ class Frame:
         deadline: `loop.time()` at which it is cut off.
         prefix: ids of the nodes around it, each with a point.
         span: what its nodes are parts of, where the run is recorded.
+        done: how many nodes have ended, where somebody is told.
     """
 
     run: Run
@@ -80,81 +82,37 @@ class Frame:
     deadline: float
     prefix: str = ""
     span: Span | None = None
+    done: int = 0
 
 
 async def run_frame(frame: Frame) -> dict[str, object]:
     """Run the nodes and give the outputs."""
     plan, scope = frame.plan, frame.scope
     caller = None if frame.prefix else frame.run.invocation.conversation
+    attend = partial(_attend, frame) if caller is None else partial(_attend_and_tell, frame, caller)
     if frame.shared or plan.strategy is Strategy.LINEAR:
-        results, absent = scope.nodes, scope.absent
-        for done, node in enumerate(plan.nodes, 1):
-            if node.is_plain and not absent:
-                results[node.id] = await _once(frame, node, scope, frame.session, node.id)
-            else:
-                await _attend(frame, node)
-            if caller is not None:
-                await caller.step(done, len(plan.nodes), node.id)
+        for node in plan.nodes:
+            await attend(node)
     else:
-        await _concurrently(frame, caller)
+        await run_branches(plan.nodes, attend)
     if plan.render_outputs is not None:
         return plan.render_outputs(scope)
     return {node.id: scope.nodes[node.id] for node in plan.workflow.nodes}
 
 
-async def _concurrently(frame: Frame, caller: Conversation | None) -> None:
-    """Start each node when all it needs is there; the first failure cancels the rest.
-
-    Of several failures the one of the node that stands first in the plan's order is raised.
-    """
-    nodes = frame.plan.nodes
-    missing = [len(node.needs) for node in nodes]
-    followers: list[list[int]] = [[] for _ in nodes]
-    for node in nodes:
-        for needed in node.needs:
-            followers[needed].append(node.index)
-    running: dict[asyncio.Task[None], int] = {}
-    failures: dict[int, BaseException] = {}
-    completed = 0
-    ready = [index for index, count in enumerate(missing) if not count]
-    try:
-        while (ready or running) and not failures:
-            for index in ready:
-                running[asyncio.create_task(_attend(frame, nodes[index]))] = index
-            ready = []
-            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                ended = running.pop(task)
-                error = task.exception()
-                if error is not None:
-                    failures[ended] = error
-                    continue
-                completed += 1
-                if caller is not None:
-                    await caller.step(completed, len(nodes), nodes[ended].id)
-                ready += _released(followers[ended], missing)
-    finally:
-        await _stop(running)
-    if failures:
-        raise failures[min(failures)]
-
-
-def _released(waiting: list[int], missing: list[int]) -> list[int]:
-    """Those that waited for a node which has ended, and wait for no other; `missing` counts what each waits for."""
-    for index in waiting:
-        missing[index] -= 1
-    return [index for index in waiting if not missing[index]]
-
-
-async def _stop(tasks: Mapping[asyncio.Task[None], int]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _attend_and_tell(frame: Frame, caller: Conversation, node: PlannedNode) -> None:
+    """Run a node, and tell who waits for the run how far it has come."""
+    await _attend(frame, node)
+    frame.done += 1
+    await caller.step(frame.done, len(frame.plan.nodes), node.id)
 
 
 async def _attend(frame: Frame, node: PlannedNode) -> None:
     """Run a node if it is its turn, and note what came of it."""
     scope = frame.scope
+    if node.is_plain and not scope.absent:
+        scope.nodes[node.id] = await _once(frame, node, scope, frame.session, node.id)
+        return
     try:
         if _is_due(node, scope):
             scope.nodes[node.id] = await _guarded(frame, node)
@@ -210,40 +168,14 @@ async def _each(frame: Frame, node: PlannedNode, session: Session) -> object:
         message = f"foreach takes at most {MAX_ITEMS} items"
         raise InvalidInput(message)
 
-    def one(i: int) -> Awaitable[object]:
+    def one(i: int) -> Coroutine[object, object, object]:
         place = f"{node.id}[{i}]"
         inner = replace(scope, item=items[i], uuid=lambda at: scope.uuid(f"{at}[{i}]"))
         return _persistently(frame, node, inner, session, place)
 
     if frame.shared or node.concurrency == 1:
         return [await one(i) for i in range(len(items))]
-    return await _side_by_side(one, len(items), node.concurrency)
-
-
-async def _side_by_side(one: Callable[[int], Awaitable[object]], count: int, width: int) -> list[object]:
-    """Run `one` for 0 to `count` - 1, `width` at a time; the first failure cancels the rest, the lowest is raised."""
-    results: list[object] = [None] * count
-    failures: dict[int, BaseException] = {}
-    left = iter(range(count))
-
-    async def work() -> None:
-        for i in left:
-            try:
-                results[i] = await one(i)
-            except Exception as error:
-                failures[i] = error
-                raise
-
-    tasks = {asyncio.create_task(work()): i for i in range(min(width, count))}
-    if not tasks:
-        return results
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-    finally:
-        await _stop(tasks)
-    if failures:
-        raise failures[min(failures)]
-    return results
+    return await run_items(one, len(items), node.concurrency)
 
 
 async def _persistently(frame: Frame, node: PlannedNode, scope: Scope, session: Session, place: str) -> object:
@@ -293,11 +225,8 @@ async def _rendered(
 ) -> object:
     """Render a node's params and run it; what goes wrong carries the node's id and the inputs' pointers."""
     run = frame.run
-    deadline = frame.deadline
-    if node.timeout_s is not None:
-        deadline = min(deadline, asyncio.get_running_loop().time() + node.timeout_s)
     try:
-        if node.connections and "input" in node.connections:
+        if "input" in node.connections:
             scope = replace(scope, input=node.connections["input"](scope))
         params = node.render(scope)
         for name, deliver in node.connections.items():
@@ -310,7 +239,7 @@ async def _rendered(
             execution_id=run.id,
             node=frame.prefix + node.id,
             now=run.now,
-            deadline=deadline,
+            deadline=frame.deadline,
             observe=run.observe,
             input=scope.input,
             pointers=node.pointers,
@@ -318,21 +247,23 @@ async def _rendered(
             span=span,
         )
         if frame.plan.callees:
-            context.run_workflow = partial(_run_workflow, replace(frame, span=span), session, place)
-        if node.timeout_s is None:
-            return await node.run(params, context)
-        return await _bounded(node, params, context)
+            inner = frame if span is None else replace(frame, span=span)
+            context.run_workflow = partial(_run_workflow, inner, session, place)
+        return await node.run(params, context) if node.timeout_s is None else await _bounded(node, params, context)
     except NexusError as error:
         _locate(error, frame, node)
         raise
 
 
 async def _bounded(node: PlannedNode, params: dict[str, object], context: NodeContext) -> object:
+    """Run a node that has a time limit of its own."""
+    limit_s = node.timeout_s or 0.0
+    context.deadline = min(context.deadline, asyncio.get_running_loop().time() + limit_s)
     try:
         async with asyncio.timeout_at(context.deadline + GRACE_S):
             return await node.run(params, context)
     except TimeoutError as error:
-        message = f"the node took longer than its {node.timeout_s:g} s"
+        message = f"the node took longer than its {limit_s:g} s"
         raise DeadlineExceeded(message) from error
 
 

@@ -144,6 +144,7 @@ def _planned(index: int, part: Part, order: list[str], workflow: Workflow, aroun
         },
         run=part.type.build(node),
         needs=tuple(sorted(order.index(name) for name in needs)),
+        followers=tuple(i for i, name in enumerate(order) if node.id in around.graph.needs[name]),
         timeout_s=node.timeout_s,
         pointers=part.pointers,
         when=when,

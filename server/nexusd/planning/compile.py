@@ -173,6 +173,9 @@ class _Compiler:
                 self._problem((*path, 1), f"{edge.source} has no output {edge.output!r}", hint)
             if target is not None and edge.input in target.params:
                 self._problem((*path, 3), f"the param {edge.input!r} of {edge.target} is given already")
+            if source is not None and source.node.on_error == edge.target:
+                message = f"{edge.target} runs when {edge.source} failed, and then {edge.source} has no result"
+                self._problem((*path, 0), message, "without a connection input tells what went wrong")
             if edge.input != "input" and (edge.target, edge.input) in taken:
                 self._problem((*path, 3), f"another connection gives the param {edge.input!r} of {edge.target} already")
             taken.add((edge.target, edge.input))

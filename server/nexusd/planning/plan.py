@@ -69,7 +69,7 @@ class PlannedNode:
     Attributes:
         index: its place in the canonical topological order.
         connections: param, or `input`, to what a connection delivers there.
-        needs: indexes of the nodes it waits for.
+        needs: indexes of the nodes it waits for; `followers` of those that wait for it.
         pointers: place in the params, such as `/fields/email`, to the pointer of the input that is the whole of it.
         when: whether it runs at all.
         waits_for: ids of the nodes without whose results it is skipped.
@@ -87,6 +87,7 @@ class PlannedNode:
     connections: Mapping[str, Callable[[Scope], object]]
     run: Runner
     needs: tuple[int, ...]
+    followers: tuple[int, ...]
     timeout_s: float | None
     pointers: Mapping[str, str]
     when: Callable[[Scope], bool] | None

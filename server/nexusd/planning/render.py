@@ -9,7 +9,7 @@ from nexusd.errors import InvalidInput
 from nexusd.planning.names import Root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from nexusd.definitions.template import Expression
     from nexusd.planning.names import Names, Resolved
@@ -118,15 +118,22 @@ def path_getter(resolved: Resolved, where: str) -> Getter:
 
 
 def _of_node(name: str, steps: tuple[str | int, ...]) -> Getter:
+    first, *rest = steps or (None,)
+
     def get(scope: Scope) -> object:
-        value = _follow(scope.nodes.get(name, UNDEFINED), steps)
+        value = scope.nodes.get(name, UNDEFINED)
+        if first is not None:
+            # A field of a result is by far the most frequent path.
+            value = value.get(first, UNDEFINED) if type(value) is dict else _follow(value, (first,))
+        if rest:
+            value = _follow(value, rest)
         # A node without a result counts as null, and so does what is read out of it.
         return None if value is UNDEFINED and name in scope.absent else value
 
     return get
 
 
-def _follow(value: object, steps: tuple[str | int, ...]) -> object:
+def _follow(value: object, steps: Sequence[str | int]) -> object:
     for step in steps:
         value = step_into(value, step)
         if value is UNDEFINED:

@@ -72,6 +72,7 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("      a: {type: ContactCountNode}\n      b: {type: ContactReadNode}\n", "    connections: [[a, count, b, id]]\n", "16:23 a delivers an int of at least 0; id of b takes a str"),
         ("      a: {type: ContactListNode}\n      b: {type: ContactCountNode}\n", "    connections: [[a, 'records | length', b, input]]\n", "16:23 a has no output 'records | length' (`result` is the whole result; a field of it by its name)"),
         (CREATE + "      r: {type: ContactReadNode}\n", "    connections: [[create, id, r, id], [create, name, r, id]]\n", "16:58 another connection gives the param 'id' of r already"),
+        ("      a: {type: ContactCountNode, on_error: b}\n      b: {type: TransformNode}\n", "    connections: [[a, count, b, n]]\n", "16:20 b runs when a failed, and then a has no result (without a connection input tells what went wrong)"),
         (CREATE + "      r: {type: ContactReadNode}\n", "    connections: [[create, id, r, idd]]\n", "15:10 there is no param named 'idd' (did you mean 'id'?)"),
         ("      s: {type: SwitchNode, cases: {big: 'n > 1'}, default: small}\n      b: {type: ContactCountNode, when: \"s.case == 'bg'\"}\n", "", "15:41 s.case is never 'bg'; it is big or small"),
         ("      a: {type: ContactCountNode, when: true}\n", "", "14:41 must be text"),
