@@ -311,6 +311,7 @@ def mcp_channel(
     from nexusd.channels.listener import url_of
     from nexusd.channels.mcp.calls import Calls
     from nexusd.channels.mcp.channel import McpChannel
+    from nexusd.channels.mcp.endpoint import HttpOptions
     from nexusd.channels.mcp.guard import Guard, resource_of
     from nexusd.channels.mcp.server import McpServer, security_settings
 
@@ -319,9 +320,12 @@ def mcp_channel(
         Calls(runtime, STATUS, mcp.max_result_bytes, telemetry),
         version=version,
         path=mcp.path,
-        security=security_settings(mcp.host, mcp.allowed_hosts, mcp.allowed_origins),
-        max_body_bytes=settings.http.max_body_bytes,
-        has_sessions=settings.server.workers == 1,
+        options=HttpOptions(
+            security=security_settings(mcp.host, mcp.allowed_hosts, mcp.allowed_origins),
+            max_body_bytes=settings.http.max_body_bytes,
+            has_sessions=settings.server.workers == 1,
+            fast_path=mcp.fast_path,
+        ),
     )
     if authenticator is None:
         return McpChannel(server, sock, settings, None, telemetry.observe)

@@ -37,7 +37,6 @@ UNBUILT: Final[Mapping[Setting, tuple[object, str]]] = {
 FIXED: Final[frozenset[Setting]] = frozenset(
     {
         ("executions", "retention_days"),
-        ("mcp", "fast_path"),
     }
 )
 """Settings that this version knows with their default alone."""

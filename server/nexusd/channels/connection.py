@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
     from nexusd.events import Observer
 
+CANCEL_ON_DISCONNECT: Final = "nexusd.cancel_on_disconnect"
+"""Set in the scope of a request whose task is to be cancelled when its client has gone, whatever the limits say."""
+
 LINGER_S: Final = 1.0
 LINGER_BYTES: Final = 1024 * 1024
 
@@ -251,7 +254,7 @@ class Connection(RequestReader):
         if not cycle.disconnected:
             cycle.disconnected = True
             cycle.message_event.set()
-            if self.server_state.limits.cancel_on_disconnect:
+            if self.server_state.limits.cancel_on_disconnect or cycle.scope.get(CANCEL_ON_DISCONNECT):
                 self._task.cancel()
 
     def sweep(self, now: float) -> None:

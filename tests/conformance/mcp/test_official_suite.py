@@ -24,12 +24,16 @@ REVISIONS = ["2025-11-25", "2026-07-28"]
 FIXTURES = ("registry.yaml", "extra.yaml", "fixtures.py", "pixel.png")
 
 
-@pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+@pytest.fixture(scope="module", params=["true", "false"], ids=["fast path", "sdk alone"])
+def daemon(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     folder: Path = tmp_path_factory.mktemp("conformance")
     for name in FIXTURES:
         shutil.copy(HOME / name, folder)
-    env = {"DATABASE_URL": "sqlite:///n.db", "NEXUSD_REGISTRY__PATH": "registry.yaml"}
+    env = {
+        "DATABASE_URL": "sqlite:///n.db",
+        "NEXUSD_REGISTRY__PATH": "registry.yaml",
+        "NEXUSD_MCP__FAST_PATH": str(request.param),
+    }
     with Daemon(folder, env) as daemon:
         yield daemon
 

@@ -10,8 +10,7 @@ from nexusd.channels.channel import problem_document
 from nexusd.channels.mcp.call_options import DRY_RUN, EXECUTION_ID, REPLAYED, read_options
 from nexusd.channels.mcp.content import split
 from nexusd.channels.mcp.problems import PLACEMENT, Placement
-from nexusd.definitions.content import holds_blocks
-from nexusd.definitions.execution import Invocation, new_request_id
+from nexusd.definitions.execution import Invocation
 from nexusd.definitions.principal import shown
 from nexusd.definitions.trace import begin_trace, ids
 from nexusd.definitions.wire import write_json
@@ -39,6 +38,7 @@ class Call:
         arguments: JSON text of an object.
         meta: the request's `_meta`.
         conversation: the line to the client, where it can hear while the workflow runs.
+        shows_blocks: whether content blocks in the outputs are to be told apart.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Call:
     meta: Mapping[str, object] | None
     principal: Principal
     conversation: Conversation | None = None
+    shows_blocks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class Calls:
         self.observe = telemetry.observe
         self._tracer = telemetry.tracer
 
-    async def call(self, call: Call, via: Via) -> Outcome:
+    async def call(self, call: Call, via: Via, request_id: str) -> Outcome:
         """Run a workflow to its end, and say that it was called.
 
         Raises:
@@ -106,7 +107,6 @@ class Calls:
             NexusError: the call has no tool result: there is no such tool, or its arguments are no JSON object.
         """
         started = time.perf_counter()
-        request_id = new_request_id()
         status = Code.CANCELLED.value
         trace = _trace(self._tracer, call.meta or {}, via)
         try:
@@ -144,7 +144,7 @@ class Calls:
             )
             execution = await self.runtime.execute(invocation)
             meta = _meta(execution, options)
-            if holds_blocks(plan.outputs):
+            if call.shows_blocks:
                 blocks, rest = split(execution.outputs)
                 return Outcome(write_json(rest), is_error=False, meta=meta, blocks=blocks)
             return Outcome(self._document(plan, execution), is_error=False, meta=meta)

@@ -11,6 +11,7 @@ import msgspec
 from nexusd.channels.channel import problem_document
 from nexusd.channels.connection import Limits
 from nexusd.channels.listener import Listener
+from nexusd.channels.mcp.caller import REQUEST_ID
 from nexusd.definitions.execution import new_request_id
 from nexusd.errors import RouteNotFound
 from nexusd.events import RequestFinished, RequestStarted
@@ -74,6 +75,7 @@ class McpChannel:
         """Answer one HTTP request, and say how that ended."""
         started = time.perf_counter()
         status = 499
+        request_id = scope[REQUEST_ID] = new_request_id()
 
         async def noted(message: Message) -> None:
             nonlocal status
@@ -88,9 +90,7 @@ class McpChannel:
             route = self._server.route(scope["path"])
             client = None if scope["client"] is None else scope["client"][0]
             duration_s = time.perf_counter() - started
-            self._observe(
-                RequestFinished(self.name, scope["method"], route, status, new_request_id(), duration_s, client)
-            )
+            self._observe(RequestFinished(self.name, scope["method"], route, status, request_id, duration_s, client))
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self._server.endpoint(scope["path"])

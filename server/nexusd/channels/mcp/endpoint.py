@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 import mcp_types as types
@@ -22,6 +23,7 @@ from nexusd.channels.mcp.caller import caller_of
 from nexusd.channels.mcp.changes import changes, snapshot
 from nexusd.channels.mcp.completions import Completions
 from nexusd.channels.mcp.event_store import EventBudget
+from nexusd.channels.mcp.fast_path import FastPath
 from nexusd.channels.mcp.prompts import Prompts
 from nexusd.channels.mcp.resources import Resources
 from nexusd.channels.mcp.subscriptions import Subscriptions
@@ -49,6 +51,25 @@ INSTRUCTIONS: Final = (
     "Each tool is one workflow. A failed call answers isError with a problem document: `errors` lists every fault with "
     "the JSON pointer of the argument. nexusd://registry describes all models and workflows."
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpOptions:
+    """How an endpoint answers HTTP.
+
+    Attributes:
+        security: which Host and Origin headers are answered; always on (DNS rebinding, spec revision 2025-11-25,
+            "Transports", security warning).
+        max_body_bytes: of one request.
+        has_sessions: whether protocol versions that know sessions get them; one lives in one process, so not where the
+            next request may reach another.
+        fast_path: whether calls that nothing can interrupt go past the SDK.
+    """
+
+    security: TransportSecuritySettings
+    max_body_bytes: int
+    has_sessions: bool
+    fast_path: bool
 
 
 class LowLevelServer(Server[dict[str, object]]):
@@ -130,27 +151,22 @@ class Endpoint:
         self.server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self.subscriptions.set_level)
         # The SDK's own tracing layer costs 6 to 27 % of a call; our spans cover both paths.
         self.server.middleware[:] = [_sealed(calls.runtime.secret)]
+        self._calls = calls
         self._sessions: _Sessions | None = None
+        self._fast_path: FastPath | None = None
 
     @contextlib.asynccontextmanager
-    async def over_http(
-        self, security: TransportSecuritySettings, max_body_bytes: int, *, has_sessions: bool
-    ) -> AsyncIterator[None]:
-        """Answer HTTP inside this block; enter and leave it in the same task.
-
-        Args:
-            security: which Host and Origin headers are answered; always on (DNS rebinding, spec revision 2025-11-25,
-                "Transports", security warning).
-            max_body_bytes: of one request.
-            has_sessions: whether protocol versions that know sessions get them; one lives in one process, so not where
-                the next request may reach another.
-        """
+    async def over_http(self, options: HttpOptions) -> AsyncIterator[None]:
+        """Answer HTTP inside this block; enter and leave it in the same task."""
+        if options.fast_path:
+            info = self.server.server_info_stamp
+            self._fast_path = FastPath(self.view, self._calls, options.security, info, options.max_body_bytes)
         self._sessions = _Sessions(
             self.server,
-            security_settings=security,
-            max_request_body_size=max_body_bytes,
+            security_settings=options.security,
+            max_request_body_size=options.max_body_bytes,
             session_idle_timeout=SESSION_IDLE_S,
-            stateless=not has_sessions,
+            stateless=not options.has_sessions,
         )
         async with self._sessions.run():
             yield
@@ -164,6 +180,11 @@ class Endpoint:
             # 2025-11-25, "Transports": a server that offers none answers 405).
             await _only_post(send)
             return
+        if self._fast_path is not None and scope["method"] == "POST":
+            rest = await self._fast_path.answer(scope, receive, send)
+            if rest is None:
+                return
+            receive = rest
         await self._sessions.handle_request(scope, receive, send)
 
     def rebuild(self) -> list[ServerEvent]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mcp.server.subscriptions import ServerEvent
 
     from nexusd.channels.mcp.calls import Calls
+    from nexusd.channels.mcp.endpoint import HttpOptions
 
 LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 EVERYWHERE: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared, not bound
@@ -28,8 +29,6 @@ class McpServer:
     Args:
         version: the product's.
         path: of the endpoint with everything; a toolset's is below it.
-        max_body_bytes: of one request.
-        has_sessions: see `Endpoint.over_http`.
     """
 
     def __init__(
@@ -38,15 +37,11 @@ class McpServer:
         *,
         version: str,
         path: str,
-        security: TransportSecuritySettings,
-        max_body_bytes: int,
-        has_sessions: bool,
+        options: HttpOptions,
     ) -> None:
         self._calls = calls
         self._path = path
-        self._security = security
-        self._max_body_bytes = max_body_bytes
-        self._has_sessions = has_sessions
+        self._options = options
         self._version = version
         self._endpoints: dict[str | None, Endpoint] = {}
         self._lives: dict[str | None, tuple[asyncio.Event, asyncio.Task[None]]] = {}
@@ -113,7 +108,7 @@ class McpServer:
         ready, ending = asyncio.Event(), asyncio.Event()
 
         async def live() -> None:
-            async with endpoint.over_http(self._security, self._max_body_bytes, has_sessions=self._has_sessions):
+            async with endpoint.over_http(self._options):
                 ready.set()
                 await ending.wait()
 

@@ -9,7 +9,7 @@ import msgspec
 from mcp.shared.exceptions import MCPError
 from starlette.requests import Request
 
-from nexusd.channels.mcp.caller import caller_of
+from nexusd.channels.mcp.caller import caller_of, request_id_of
 from nexusd.channels.mcp.calls import Call, Via
 from nexusd.channels.mcp.conversation import McpConversation
 from nexusd.channels.mcp.paging import page
@@ -81,12 +81,13 @@ class Tools:
             meta=context.meta,
             principal=caller_of(context),
             conversation=conversation,
+            shows_blocks=self._view.shows_blocks(params.name),
         )
         try:
             era = "2026" if context.protocol_version >= STATELESS else "2025"
             headers = context.request.headers if isinstance(context.request, Request) else {}
             via = Via(era, "sdk", headers.get("traceparent"), headers.get("tracestate", ""))
-            return _result(await self._calls.call(call, via))
+            return _result(await self._calls.call(call, via, request_id_of(context)))
         except InputRequired as error:
             if conversation.unanswerable:
                 data = {"requiredCapabilities": conversation.unanswerable}

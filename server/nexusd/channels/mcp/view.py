@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nexusd.channels.mcp.tool import tool_of
 from nexusd.definitions.model import Operation
+from nexusd.nodes.function import FunctionNode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,7 @@ class View:
 
     Attributes:
         tools: by name, in order.
+        uninterrupted: names of the tools that neither report nor ask anything while they run.
     """
 
     def __init__(self, runtime: Runtime, toolset: str | None = None) -> None:
@@ -45,6 +47,7 @@ class View:
         members = None if self._toolset is None else frozenset(registry.toolsets.get(self._toolset, ()))
         plans = self._runtime.plans
         self._plans = {name: plans[name] for name in sorted(plans) if members is None or name in members}
+        self.uninterrupted = frozenset(name for name, plan in self._plans.items() if is_uninterrupted(plan))
         self.tools: Mapping[str, Tool] = {name: tool_of(plan) for name, plan in self._plans.items()}
 
     def plans(self, principal: Principal) -> list[Plan]:
@@ -60,6 +63,11 @@ class View:
         """How many nodes a workflow has; one where there is no such workflow."""
         plan = self._plans.get(name)
         return 1 if plan is None else len(plan.nodes)
+
+    def shows_blocks(self, name: str) -> bool:
+        """Whether a tool answers with content blocks."""
+        tool = self.tools.get(name)
+        return tool is not None and tool.output_schema is None
 
     def hides(self, name: str) -> bool:
         """Whether there is such a workflow, but not here."""
@@ -85,3 +93,10 @@ class View:
             for _, resource in sorted(self.registry.resources.items())
             if resource.workflow is None or self.plan(resource.workflow, principal) is not None
         ]
+
+
+def is_uninterrupted(plan: Plan) -> bool:
+    """Whether a workflow neither reports nor asks anything while it runs: it runs no function."""
+    return all(node.type != FunctionNode.name for node in plan.nodes) and all(
+        is_uninterrupted(callee) for callee in plan.callees.values()
+    )

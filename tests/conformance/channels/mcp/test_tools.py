@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -32,7 +35,11 @@ workflows:
   page:
     nodes:
       list: {type: NoteListNode, params: {limit: "{{limit}}", cursor: "{{cursor | default(null)}}"}}
+  slow:
+    nodes:
+      create: {type: NoteCreateNode, params: {id: one, text: again}, retry: {attempts: 2, backoff_s: 20}}
 """
+META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
 LIMIT = 20_000
 
 
@@ -80,7 +87,7 @@ def type_unions(schema: object, where: str) -> list[str]:
 def test_schemas_are_objects_without_type_unions_and_valid_2020_12(daemon: Daemon) -> None:
     tools = list_tools(daemon)
 
-    assert len(tools) == 12
+    assert len(tools) == 13
     for name, tool in tools.items():
         assert tool.output_schema is not None
         for schema in (tool.input_schema, tool.output_schema):
@@ -174,3 +181,26 @@ def test_a_write_is_answered_however_large_its_result(daemon: Daemon) -> None:
     assert not result.is_error
     assert structured(result)["bulk_create"]["inserted"] == 8
     assert len(result.content[0].text) > LIMIT  # type: ignore[union-attr]
+
+
+def test_a_call_whose_client_goes_away_is_cancelled_on_the_fast_path_too(daemon: Daemon) -> None:
+    assert daemon.execute("note_create", {"id": "one", "text": "x"}).status_code == 200
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "slow", "_meta": META}}
+    body = json.dumps(call).encode()
+    url = httpx.URL(daemon.mcp)
+    head = (
+        f"POST {url.path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        "Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2026-07-28\r\n"
+        f"Mcp-Method: tools/call\r\nMcp-Name: slow\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection((url.host, url.port or 80)) as sock:
+        sock.sendall(head.encode() + body)
+        end = time.monotonic() + 5
+        found: list[dict[str, Any]] = []
+        while not found and time.monotonic() < end:
+            found = httpx.get(f"{daemon.http}/executions?workflow=slow").json()["executions"]
+    (execution,) = found
+
+    with httpx.stream("GET", f"{daemon.http}/executions/{execution['execution_id']}/events", timeout=10) as events:
+        names = [line.removeprefix("event: ") for line in events.iter_lines() if line.startswith("event: ")]
+    assert names == ["execution.started", "execution.cancelled"]
