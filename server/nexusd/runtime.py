@@ -225,10 +225,16 @@ class Runtime:
                 raise
             raise told from error
         if keyed is not None and keyed.answer is not None:
-            if keyed.is_replay:
-                return keyed.answer.execution(plan.name)
-            self._finished(invocation, record, started)
-            return replace(keyed.answer.execution(plan.name), outputs=outputs, replayed=False)
+            answer = keyed.answer
+            if not keyed.is_replay:
+                self._finished(invocation, record, started)
+            return Execution(
+                id=answer.execution_id,
+                workflow=plan.name,
+                outputs=outputs,
+                duration_ms=answer.duration_ms,
+                replayed=keyed.is_replay,
+            )
         duration_s = self._finished(invocation, record, started)
         return Execution(
             id=record.id,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from nexusd.databases.database import Bound, Dialect, PoolOptions, Statement
+from nexusd.databases.database import Bound, Dialect, Pooler, PoolOptions, Statement
 from nexusd.definitions.execution import Execution, Invocation
 from nexusd.definitions.model import Field, FieldType, Model
 from nexusd.definitions.principal import Principal
@@ -18,6 +18,7 @@ from nexusd.definitions.registry import Registry
 from nexusd.definitions.shape import ANYTHING
 from nexusd.definitions.workflow import Connection, DeclaredInput, Node, TransactionMode, Workflow
 from nexusd.engines.inline import InlineEngine
+from nexusd.events import ignore, tell_all
 from nexusd.nodes.node import Binding, Choice, Effects, FirstOf, Slot
 from nexusd.planning.registry import compile_registry
 from nexusd.runtime import Runtime
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from nexusd.databases.database import Database, Row
     from nexusd.definitions.shape import Shape
-    from nexusd.events import Event
+    from nexusd.events import Event, Observer
     from nexusd.nodes.node import NodeContext, Runner
     from tests.support.connections import OpenDatabase
 
@@ -159,9 +160,9 @@ class Processes:
         self._open_database = open_database
         self.first: Process
 
-    async def start(self, url: str | None = None) -> Process:
-        """One more."""
-        database = await self._open_database(url or self._url, PoolOptions(pool_max=8))
+    async def start(self, url: str | None = None, *, pooler: Pooler = Pooler.NONE, also: Observer = ignore) -> Process:
+        """One more; `also` is told what it observes, beside `events`."""
+        database = await self._open_database(url or self._url, PoolOptions(pool_max=8, pooler=pooler))
         meeting = Meeting()
         calls: list[str] = []
         events: list[Event] = []
@@ -174,7 +175,8 @@ class Processes:
         types["HoldNode"] = _FunctionNode("HoldNode", meeting.wait, outside=False)
         types["CallNode"] = _FunctionNode("CallNode", call, outside=True)
         registry = Registry(models={"Entry": ENTRY}, workflows={each.name: each for each in _workflows()})
-        runtime = Runtime(compile_registry(registry, types), InlineEngine(), database, events.append)
+        observe = tell_all(events.append, also)
+        runtime = Runtime(compile_registry(registry, types), InlineEngine(), database, observe)
         return Process(runtime, database, meeting, events, calls)
 
     async def rows(self, sql: str, *args: object) -> list[Row]:

@@ -197,3 +197,32 @@ def test_sigterm_ends_with_exit_code_zero(tmp_path: Path, environment: dict[str,
         assert daemon.execute("create_contact", {"name": "x", "email": "x@example.com"}).status_code == 200
         assert daemon.stop() == 0
     assert daemon.log[-1]["event"] == "server.stopped"
+
+
+def test_a_key_is_one_answer_through_every_door(daemon: Daemon, environment: dict[str, str]) -> None:
+    url = environment["DATABASE_URL"]
+    inputs = {"name": "Ada", "email": "ada@example.com"}
+    first = daemon.execute("create_contact", inputs, **{"Idempotency-Key": "k-1"})
+    again = daemon.execute("create_contact", inputs, **{"Idempotency-Key": '"k-1"'})
+    assert (first.status_code, first.headers.get("idempotency-replayed")) == (200, None)
+    assert (again.status_code, again.headers.get("idempotency-replayed")) == (200, "true")
+    assert again.json() == first.json()
+
+    async def call(arguments: dict[str, Any]) -> CallToolResult:
+        async with asyncio.timeout(10), Client(daemon.mcp) as client:
+            return await client.call_tool("create_contact", arguments, meta={"nexusd/idempotencyKey": "k-1"})  # type: ignore[arg-type]  # meta may hold any key
+
+    tool = asyncio.run(call(inputs))
+    assert tool.structured_content == first.json()["outputs"]
+    other = asyncio.run(call({**inputs, "name": "Bob"})).structured_content
+    assert other is not None
+    assert (other["code"], other["status"]) == ("idempotency_mismatch", 422)
+
+    words = ("run", "create_contact", *options(inputs), "--idempotency-key", "k-1")
+    here = run_cli(*words, cwd=daemon.cwd, env=environment)
+    there = run_cli(*words, "--server", daemon.http, cwd=daemon.cwd)
+    assert [json.loads(done.stdout) for done in (here, there)] == [first.json()["outputs"]] * 2
+    bob = options({**inputs, "name": "Bob"})
+    mismatch = run_cli("run", "create_contact", *bob, *words[-2:], cwd=daemon.cwd, env=environment)
+    assert (mismatch.returncode, mismatch.stdout) == (65, "")
+    assert len(rows(url)) == 1

@@ -44,7 +44,7 @@ class Engine(Protocol):
     """Runs plans."""
 
     async def run(self, run: Run) -> dict[str, object]:
-        """Run to the end and return the outputs; under a key that was used before, `keyed.answer` is the answer.
+        """Run to the end and return the outputs; under a key those of its answer, which `keyed` then has.
 
         Raises:
             NexusError: with `node` set to the node that failed; nothing of a transaction is kept.

@@ -104,7 +104,7 @@ class KeyedRun:
             except NexusError as error:
                 failure = self._judge(error)
                 if failure is error and await self._was_answered():
-                    return {}
+                    return self._found()
                 if failure is error:
                     raise
                 if failure is not None:
@@ -116,10 +116,10 @@ class KeyedRun:
         database = run.database
         # A look costs SQLite next to nothing outside of a transaction, and a turn of the writing thread inside.
         if database.dialect is Dialect.SQLITE and await keyed.look(database.session(run.deadline)):
-            return {}
+            return self._found()
         async with database.transaction(run.deadline, read_only=False) as session:
             if self._statements.lock is not None and await self._lock(session, self._statements.lock):
-                return {}
+                return self._found()
             # Whatever an earlier attempt did is undone, or it would have been found.
             self._unknown = None
             outputs = await self._work(run, session, shared=True)
@@ -127,6 +127,10 @@ class KeyedRun:
             await self._keep(session, answer)
         keyed.answer = answer
         return outputs
+
+    def _found(self) -> dict[str, object]:
+        answer = self._keyed.answer
+        return {} if answer is None else answer.members
 
     async def _lock(self, session: Session, lock: Statement) -> bool:
         keyed = self._keyed
@@ -192,7 +196,7 @@ class KeyedRun:
         run, keyed = self._run, self._keyed
         session = run.database.session(run.deadline)
         if await self._claim(session):
-            return {}
+            return self._found()
         try:
             outputs = await self._work(run, session, shared=False)
         except NexusError as error:

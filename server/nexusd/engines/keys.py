@@ -11,7 +11,6 @@ import msgspec
 
 from nexusd.databases.database import Bound, Dialect
 from nexusd.databases.idempotency import KEY_STATEMENTS, Stored, arguments, stored
-from nexusd.definitions.execution import Execution
 from nexusd.definitions.wire import write_json
 from nexusd.engines.liveness import is_alive
 from nexusd.errors import IdempotencyInFlight, IdempotencyMismatch, NexusError, UnknownOutcome
@@ -54,15 +53,10 @@ class Answer:
         """As it is stored beside the execution's id."""
         return write_json(_Document(self.duration_ms, msgspec.Raw(self.outputs))).decode()
 
-    def execution(self, workflow: str) -> Execution:
-        """The answer as a door tells it once more."""
-        return Execution(
-            id=self.execution_id,
-            workflow=workflow,
-            outputs=_objects.decode(self.outputs),
-            duration_ms=self.duration_ms,
-            replayed=True,
-        )
+    @property
+    def members(self) -> dict[str, object]:
+        """The outputs by name, each as JSON text."""
+        return dict(_objects.decode(self.outputs))
 
 
 @dataclass(slots=True, eq=False)
@@ -128,7 +122,8 @@ class Keyed:
             raise error
         document = _documents.decode(found.answer)
         self.answer = Answer(found.execution_id, document.duration_ms, bytes(document.outputs))
-        self.is_replay = True
+        # A run that was begun again may find the answer of its own first attempt.
+        self.is_replay = found.execution_id != self.execution_id
         return True
 
     def in_flight(self) -> NexusError:
