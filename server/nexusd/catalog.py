@@ -155,10 +155,13 @@ def key_administration(settings: Settings, target: Target, app_version: str) -> 
 def migration_files(settings: DatabaseSettings) -> list[Path]:
     """The migration files of the settings' database, names and headers checked."""
     from nexusd.databases.database import Dialect
+    from nexusd.ddl.file_runner import refuse_unfinished
     from nexusd.ddl.files import read_files
 
     dialect = Dialect.SQLITE if is_sqlite(settings.url) else Dialect.POSTGRESQL
-    return [file.path for file in read_files(Path(settings.migrations_dir), dialect)]
+    files = read_files(Path(settings.migrations_dir), dialect)
+    refuse_unfinished(files)
+    return [file.path for file in files]
 
 
 def ddl_options(settings: Settings, app_version: str) -> DDLOptions:

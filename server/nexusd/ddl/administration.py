@@ -20,7 +20,9 @@ from nexusd.ddl.errors import (
 from nexusd.ddl.files import PARTIAL, read_files
 from nexusd.ddl.ledger import OLD_LEDGER
 from nexusd.ddl.migration import Migration
-from nexusd.ddl.plan import BLOCKING, Kind, Risk
+from nexusd.ddl.outlook import NEEDED
+from nexusd.ddl.plan import Kind, Risk
+from nexusd.ddl.recipes import Recipe
 from nexusd.ddl.tables import wanted_tables
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from nexusd.ddl.files import AppliedFile, MigrationFile
     from nexusd.ddl.ledger import Steps
     from nexusd.ddl.options import DDLOptions
-    from nexusd.ddl.plan import Change, Plan
+    from nexusd.ddl.plan import Plan
     from nexusd.ddl.target import Target
     from nexusd.definitions.model import Model
     from nexusd.events import Observer
@@ -99,7 +101,7 @@ class Administration:
             # What a contract file is still to do was found to be no hindrance.
             return Standing(replace(plan, changes=plan.of(Risk.DEFERRED, Risk.KEPT)), None)
         reason = None
-        if plan.blocked and not plan.files:
+        if plan.blocked and not plan.files and not self._migration.is_answered(state):
             is_same = state is not None and self._outlook.is_same(state)
             reason = (SchemaDrift if is_same else PlanBlocked)(plan.text())
         elif plan.pending:
@@ -110,7 +112,7 @@ class Administration:
         """The state, the newest runs, the files and what the registry does not know, as a document."""
         state = self._ledger.state()
         applied = self._ledger.files()
-        plan = self._outlook.compared(state).plan
+        plan = self._outlook.compared(state, thorough=True).plan
         kept = [f"{change.table}.{change.name}" if change.name else change.table for change in plan.of(Risk.KEPT)]
         orphans = [change.table for change in plan.of(Risk.KEPT) if change.kind is Kind.EXTRA_TABLE]
         return {
@@ -156,8 +158,27 @@ class Administration:
         return "drifted" if self._outlook.is_same(state) else "pending"
 
     def baseline(self) -> list[str]:
-        """Take the database as it is: stamp models and files, change nothing; what is missing all the same."""
-        return [change.title for change in self._migration.baseline()]
+        """Note registry and files as applied; what differs now stays so.
+
+        Returns:
+            The tables and columns that are missing: nothing works without them, so a start is to make them.
+        """
+        with self._migration.applier.transaction():
+            self._ledger.upgrade()
+            applied = self._ledger.files()
+            comparison = self._outlook.compared(self._ledger.state())
+            missing = [change for change in comparison.plan.changes if change.kind in NEEDED]
+            models, files = self._outlook.hashes
+            steps = self._ledger.begin("baseline", "" if missing else models)
+            new = [file for file in self._files if file.version not in applied]
+            self._outlook.runner.stamp(new, "baseline", steps.run_id)
+            accepted = {**comparison.accepted, **{each.table.name: each.marks for each in comparison.changed}}
+            incomplete = {change.table for change in missing}
+            hashes = ("" if missing else models, files)
+            self._migration.applier.stamp(steps.run_id, hashes, 0, accepted, incomplete)
+            self._ledger.ensure_secret()
+            self._ledger.finish(steps.run_id, "ok")
+        return [change.title for change in missing]
 
     def repair(self, *, mark_applied: bool, accept: bool) -> Iterator[str]:
         """Deal with files that stopped half-way or were changed; what was done, a line each.
@@ -229,30 +250,10 @@ class Administration:
         return path
 
     def _recipe(self) -> str:
-        plan = self._outlook.compared(self._ledger.state()).plan
-        if not plan.blocked:
+        state = self._ledger.state()
+        records = {} if state is None else state.tables
+        ours = {f"{table}.{column}" for table, record in records.items() for column in record.known.types}
+        text = Recipe(self._target, self._outlook.compared(state, thorough=True), ours).text()
+        if not text:
             raise MigrationFileInvalid("nothing is blocked, so there is nothing to write", hint="nexusd migrate apply")
-        if self._target.dialect is Dialect.SQLITE:
-            groups = self._rebuilds()
-        else:
-            groups = [(change, [*change.online]) for change in plan.blocked]
-        alone = any("CONCURRENTLY" in line or " VALIDATE " in line for _, lines in groups for line in lines)
-        text = ["-- nexusd: transaction=off"] if alone else []
-        for change, lines in groups:
-            text += ["", f"-- {change.title}{f': {change.note}' if change.note else ''}"]
-            if change.risk is Risk.REFUSED:
-                text.append(f"-- {change.fix}")
-            text += [line if line.startswith("--") else f"{line};" for line in lines]
-        return "\n".join([*text, ""])
-
-    def _rebuilds(self) -> list[tuple[Change, list[str]]]:
-        """Each blocked table once, as the registry wants it."""
-        comparison = self._outlook.compared(self._ledger.state())
-        groups: list[tuple[Change, list[str]]] = []
-        for each in comparison.changed:
-            blocked = each.of(*BLOCKING)
-            if blocked:
-                notes = [f"-- {change.title}: {change.note}" for change in blocked[1:]]
-                wanted = [change for change in each.changes if change.risk is not Risk.KEPT]
-                groups.append((blocked[0], [*notes, *self._target.renderer.combined(each.table, wanted, each.extras)]))
-        return groups
+        return text

@@ -209,12 +209,19 @@ class Applier:
             incomplete: tables that are to be looked at again by the next start.
         """
         state = self._ledger.state()
-        before = {} if state is None else {name: table.known.accepted for name, table in state.tables.items()}
-        accepted = {**before, **accepted}
+        before = {} if state is None else state.tables
+        accepted = {**{name: table.known.accepted for name, table in before.items()}, **accepted}
         fingerprints = self._target.catalog.fingerprints(list(self._tables))
+        existing = self._target.catalog.table_names()
+        orphans = {name: old for name, old in before.items() if name in existing and name not in self._tables}
         records = {
-            name: record(table, "" if name in incomplete else fingerprints[name], accepted.get(name, frozenset()))
+            name: record(
+                table,
+                "" if name in incomplete else fingerprints[name],
+                accepted.get(name, frozenset()),
+                before[name].known.types if name in before else {},
+            )
             for name, table in self._tables.items()
             if name in fingerprints
         }
-        self._ledger.write_state(run_id, hashes, records, deferred)
+        self._ledger.write_state(run_id, hashes, {**orphans, **records}, deferred)

@@ -81,6 +81,21 @@ def type_name(field: Field, dialect: Dialect) -> str:
     return _POSTGRESQL[field.type]
 
 
+def keeps_bytes(before: str, after: str, dialect: Dialect) -> bool:
+    """Whether a field of one type becomes another that is stored as the same kind of value, and reads it differently.
+
+    Args:
+        before: the type as the ledger remembers it, such as `date` or `array of int`.
+        after: the type that the registry has now.
+        dialect: PostgreSQL has a type of its own for each, but for those that read alike.
+    """
+    if before == after or dialect is Dialect.POSTGRESQL or after in {FieldType.STR, FieldType.ENUM}:
+        return False
+    numbers = {FieldType.INT, FieldType.BIGINT}
+    stored = [_SQLITE.get(FieldType(kind.partition(" ")[0])) for kind in (before, after)]
+    return stored[0] == stored[1] is not None and not {before, after} <= numbers
+
+
 def is_identity(field: Field) -> bool:
     """Whether the database makes the key when an insert leaves it out."""
     return field.generated and field.type in _INTEGERS

@@ -11,7 +11,6 @@ from nexusd.ddl.diff import UNKNOWN, Difference, Known, column_type, differences
 from nexusd.ddl.ledger import TableRecord
 from nexusd.ddl.plan import Change, Kind, Plan, Risk
 from nexusd.ddl.policy import Circumstances, classify
-from nexusd.ddl.sqlite_changes import needs_rebuild
 from nexusd.ddl.tables import creation
 
 if TYPE_CHECKING:
@@ -126,9 +125,16 @@ def compare(target: Target, tables: Mapping[str, WantedTable], state: State | No
     return Comparison(new, renamed, tuple(changed), plan, fingerprints, accepted)
 
 
-def record(table: WantedTable, fingerprint: str, accepted: frozenset[str]) -> TableRecord:
-    """What the ledger keeps of a table that is as wanted, but for what is accepted."""
-    types = {name: column_type(table, name) for name in table.model.by_name}
+def record(table: WantedTable, fingerprint: str, accepted: frozenset[str], before: Mapping[str, str]) -> TableRecord:
+    """What the ledger keeps of a table that is as wanted, but for what is accepted.
+
+    Args:
+        table: as wanted.
+        fingerprint: of what is there.
+        accepted: differences that stay.
+        before: types of columns that earlier registries had, which may be there still.
+    """
+    types = {**before, **{name: column_type(table, name) for name in table.model.by_name}}
     return TableRecord(table.hash, fingerprint, Known(types, frozenset(table.clauses), accepted))
 
 
@@ -197,7 +203,9 @@ def _classified(
         table.name, target.dialect, size, confirmed=terms.confirmed, allowed=terms.allowed, added=added
     )
     changes = _judged(target, table, found, circumstances)
-    if any(each.accepted for each in found) and needs_rebuild([each for each in changes if each.risk is Risk.SAFE]):
+    if any(each.accepted for each in found) and target.renderer.rebuilds(
+        each for each in changes if each.risk is Risk.SAFE
+    ):
         # A table that is built anew is as the registry says, so nothing of it can stay as it is.
         found = [replace(each, accepted=False) for each in found]
         changes = _judged(target, table, found, circumstances)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from nexusd.ddl.catalog import Column, Part, PartKind, Table
+from nexusd.ddl.columns import keeps_bytes
 from nexusd.ddl.errors import RenameHintError
 from nexusd.ddl.plan import Kind
 
@@ -149,7 +150,7 @@ def _columns(table: WantedTable, want: Table, have: Table, known: Known) -> Iter
             yield from _column(column, there)
             before = known.types.get(name)
             declared = column_type(table, name)
-            if before is not None and before != declared and _stores_alike(column, there):
+            if before is not None and keeps_bytes(before, declared, table.dialect) and _stores_alike(column, there):
                 yield Difference(Kind.CONVERT_VALUES, name, replace(column, type=declared), replace(there, type=before))
     for name, column in have.columns.items():
         if name not in want.columns:

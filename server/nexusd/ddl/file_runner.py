@@ -108,6 +108,17 @@ class FileRunner:
                     self._target.execute(_CONCURRENTLY.sub("", statement))
 
 
+def refuse_unfinished(files: Iterable[MigrationFile]) -> None:
+    """Files that wait for somebody to say how.
+
+    Raises:
+        PlanBlocked: what is to be said, and where.
+    """
+    undecided = [f"{file.path}:{line}: {text}" for file in files for line, text in file.undecided]
+    if undecided:
+        raise PlanBlocked("\n".join(["migration files wait for you to finish them; nothing was changed:", *undecided]))
+
+
 def may_lose(file: MigrationFile) -> bool:
     """Whether a file has to be tried out before it runs statement by statement, each of them final."""
     return any(_LOSSY.search(statement) for statement in file.statements)

@@ -40,6 +40,7 @@ class MigrationFile:
         batch: rows of one round of a statement that is repeated until it changes none; 0: none is.
         always: it carries data and is applied to a fresh database too.
         allowed: what it may lose, such as `drop_column users.nick`.
+        undecided: what somebody has to say before it is run, with the lines.
     """
 
     version: str
@@ -53,6 +54,7 @@ class MigrationFile:
     batch: int = 0
     always: bool = False
     allowed: frozenset[str] = frozenset()
+    undecided: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -63,6 +65,7 @@ class _Header:
     batch: int = 0
     always: bool = False
     allowed: set[str] = field(default_factory=set)
+    undecided: list[tuple[int, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,7 @@ def _read(path: Path, version: str, name: str, dialect: Dialect) -> MigrationFil
         batch=header.batch,
         always=header.always,
         allowed=frozenset(header.allowed),
+        undecided=tuple(header.undecided),
     )
 
 
@@ -135,6 +139,9 @@ def _header(path: Path, text: str) -> _Header:
     for number, line in enumerate(text.splitlines(), 1):
         match = _HEADER.match(line)
         if match is None:
+            continue
+        if match[1].startswith("decide "):
+            header.undecided.append((number, match[1].removeprefix("decide ")))
             continue
         for setting in match[1].split(";"):
             _set(header, setting.strip(), f"{path}:{number}")

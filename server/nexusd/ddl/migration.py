@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 from nexusd.ddl.applier import Applier
 from nexusd.ddl.errors import DDLError, PlanBlocked, ReadOnlyDatabase, SchemaDrift, SchemaPending
-from nexusd.ddl.file_runner import check_losses, may_lose
+from nexusd.ddl.file_runner import check_losses, may_lose, refuse_unfinished
 from nexusd.ddl.ledger import OLD_LEDGER
-from nexusd.ddl.outlook import NEEDED, Outlook
+from nexusd.ddl.outlook import Outlook
 from nexusd.ddl.plan import Kind, Risk
-from nexusd.ddl.sqlite_changes import needs_rebuild
 from nexusd.events import MigrationBlocked, MigrationKept
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from nexusd.ddl.files import MigrationFile
     from nexusd.ddl.ledger import State, Steps
     from nexusd.ddl.options import DDLOptions
-    from nexusd.ddl.plan import Change
     from nexusd.ddl.tables import WantedTable
     from nexusd.ddl.target import Target
     from nexusd.events import Observer
@@ -170,6 +168,7 @@ class Migration:
             # Another starter may have been here.
             names = {file.version for file in due[: last + 1]}
             files = [file for file in self.outlook.runner.due() if file.version in names]
+            refuse_unfinished(files)
             if any(may_lose(file) for file in files):
                 with self.applier.transaction(), self.target.rehearsal():
                     self._run_held(lambda: self.outlook.runner.rehearse(files), files, None)
@@ -179,8 +178,10 @@ class Migration:
         """A copy, before a table with rows is built anew or renamed in a database whose files can be copied."""
         if not self.target.one_transaction or state is None:
             return ""
+        if any(may_lose(file) for file in self.outlook.runner.due()):
+            return self.target.back_up()
         comparison = self.outlook.compared(state)
-        if comparison.plan.blocked or not any(_is_rebuilt(each) for each in comparison.changed):
+        if comparison.plan.blocked or not any(_is_rebuilt(self.target, each) for each in comparison.changed):
             return ""
         return self.target.back_up()
 
@@ -232,6 +233,7 @@ class Migration:
             if not (comparison.plan.blocked or comparison.plan.of(Risk.SAFE)):
                 self.outlook.runner.stamp(due, "baseline", steps.run_id)
                 return comparison
+        refuse_unfinished(due)
         allowed = {permission for file in due for permission in file.allowed}
         if is_fresh:
             self.outlook.runner.stamp([file for file in self._files if not file.always], "fresh", steps.run_id)
@@ -254,10 +256,17 @@ class Migration:
         allowed = {permission for file in files for permission in file.allowed}
         check_losses(before, self.target.catalog.tables(names), self.tables, allowed)
 
+    def is_answered(self, state: State | None) -> bool:
+        """Whether a start goes on because contract files wait that deal with all that is blocked."""
+        if not self.outlook.runner.waiting():
+            return False
+        with self.applier.transaction():
+            return self._answered(state, ())
+
     def _answered(self, state: State | None, allowed: Collection[str]) -> bool:
         """Whether contract files that wait for their command will deal with all that is blocked."""
         waiting = self.outlook.runner.waiting()
-        if not waiting:
+        if not waiting or any(file.undecided for file in waiting):
             return False
         with self.target.rehearsal():
             self.outlook.runner.rehearse(waiting)
@@ -282,34 +291,12 @@ class Migration:
         self._ledger.finish(steps.run_id, "ok")
         return Result(verdict, steps.count + steps_before, deferred, self._ledger.ensure_secret(), self._backup)
 
-    def baseline(self) -> tuple[Change, ...]:
-        """Note registry and files as applied; what differs now stays so.
-
-        Returns:
-            The tables and columns that are missing: nothing works without them, so a start is to make them.
-        """
-        with self.applier.transaction():
-            self._ledger.upgrade()
-            applied = self._ledger.files()
-            comparison = self.outlook.compared(self._ledger.state())
-            missing = tuple(change for change in comparison.plan.changes if change.kind in NEEDED)
-            models, files = self.outlook.hashes
-            steps = self._ledger.begin("baseline", "" if missing else models)
-            new = [file for file in self._files if file.version not in applied]
-            self.outlook.runner.stamp(new, "baseline", steps.run_id)
-            accepted = {**comparison.accepted, **{each.table.name: each.marks for each in comparison.changed}}
-            incomplete = {change.table for change in missing}
-            self.applier.stamp(steps.run_id, ("" if missing else models, files), 0, accepted, incomplete)
-            self._ledger.ensure_secret()
-            self._ledger.finish(steps.run_id, "ok")
-        return missing
-
     def _contract_due(self) -> bool:
         """Whether contract files are to be applied now."""
         return self.options.contract and bool(self.outlook.runner.due())
 
 
-def _is_rebuilt(changes: TableChanges) -> bool:
+def _is_rebuilt(target: Target, changes: TableChanges) -> bool:
     safe = changes.of(Risk.SAFE)
     kinds = {change.kind for change in safe}
-    return bool(kinds & {Kind.RENAME_COLUMN, Kind.RENAME_TABLE}) or needs_rebuild(safe)
+    return bool(kinds & {Kind.RENAME_COLUMN, Kind.RENAME_TABLE}) or target.renderer.rebuilds(safe)

@@ -57,7 +57,7 @@ class Outlook:
         if (state.model_hash, state.files_hash) != self.hashes or not self.ledger.is_current():
             return False
         return self._target.catalog.fingerprints(list(self._tables)) == {
-            name: t.catalog for name, t in state.tables.items()
+            name: t.catalog for name, t in state.tables.items() if name in self._tables
         }
 
     def is_same(self, state: State) -> bool:
@@ -72,13 +72,14 @@ class Outlook:
         """The steps that were left for after a start, looked for in every table."""
         return compare(self._target, self._tables, state, Terms(thorough=True)).plan.of(Risk.DEFERRED)
 
-    def compared(self, state: State | None, allowed: Collection[str] = ()) -> Comparison:
-        """Registry against database."""
+    def compared(self, state: State | None, allowed: Collection[str] = (), *, thorough: bool = False) -> Comparison:
+        """Registry against database; `thorough`: also tables that are as they were left, with what is kept in them."""
         files = self.runner.due() if self.ledger.exists() or state is None else []
         terms = Terms(
             confirmed=self._options.auto_migrate == "all",
             allowed={*allowed, *(permission for file in files for permission in file.allowed)},
             files=tuple(file.path.name for file in files),
+            thorough=thorough,
         )
         comparison = compare(self._target, self._tables, state, terms)
         self._observe(MigrationPlanned(len(comparison.plan.changes), len(comparison.plan.blocked)))

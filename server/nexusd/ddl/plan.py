@@ -124,6 +124,16 @@ class Change:
         }
 
 
+def to_be_filled(table: str, column: str) -> tuple[str, str]:
+    """What a migration file says of a new column whose values only a person knows: it is not run as it stands."""
+    name = f'"{column}"'
+    what = f"say in place of NULL what {table}.{column} is in the rows that are there"
+    return (
+        f"-- nexusd: decide {what}, then delete this line",
+        f'UPDATE "{table}" SET {name} = NULL WHERE {name} IS NULL',  # noqa: S608 - names of the registry, no values
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """All changes, in the order in which they are made.

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 from nexusd.databases.database import Dialect
 from nexusd.ddl.catalog import Column, Part, PartKind
-from nexusd.ddl.columns import column_sql, default_sql, literal, quote, type_name
-from nexusd.ddl.plan import Change, Kind, Risk
+from nexusd.ddl.columns import column_sql, default_sql, is_identity, literal, quote, type_name
+from nexusd.ddl.plan import Change, Kind, Risk, to_be_filled
 from nexusd.ddl.policy import type_change
 from nexusd.definitions.model import FieldType
 from nexusd.definitions.naming import Kind as NameKind
 from nexusd.definitions.naming import constraint_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from nexusd.ddl.diff import Difference
     from nexusd.ddl.policy import Verdict
@@ -72,15 +72,27 @@ class PostgresqlRenderer:
         """A difference as PostgreSQL's statements."""
         return _change(table, difference, verdict, empty=empty)
 
-    def combined(self, table: WantedTable, changes: Sequence[Change], extras: Sequence[Column | Part]) -> list[str]:
+    def combined(
+        self, table: WantedTable, changes: Sequence[Change], extras: Sequence[Column | Part], *, anew: bool = False
+    ) -> list[str]:
         """One ALTER TABLE with all clauses, then what is a statement of its own."""
-        del extras
+        del extras, anew
         wanted = [change for change in changes if change.risk is not Risk.KEPT]
         clauses = [clause for change in wanted for clause in change.clauses]
         renames = [s for change in wanted if not change.clauses for s in change.statements if " RENAME " in s]
         others = [s for change in wanted for s in change.statements[bool(change.clauses) :] if s not in renames]
         alter = [f"ALTER TABLE {quote(table.name)} {', '.join(clauses)}"] if clauses else []
         return [*renames, *alter, *others]
+
+    def rebuilds(self, changes: Iterable[Change]) -> bool:
+        """Never: anything can be altered in place."""
+        del changes
+        return False
+
+    def without(self, table: WantedTable, columns: Sequence[str], extras: Sequence[Column | Part]) -> list[str]:
+        """One ALTER TABLE; indexes and constraints go with their columns."""
+        del extras
+        return [f"ALTER TABLE {quote(table.name)} {', '.join(f'DROP COLUMN {quote(name)}' for name in columns)}"]
 
     def rename_table(self, old: str, new: WantedTable) -> list[str]:
         """The table, and what is named for it."""
@@ -122,6 +134,13 @@ def _change(table: WantedTable, difference: Difference, verdict: Verdict, *, emp
     )
 
 
+def _extra_column(case: _Case) -> _Sql:
+    have = case.difference.have
+    required = isinstance(have, Column) and have.must_be_given
+    online = (case.alter(f"{case.column} DROP NOT NULL"),) if required else ()
+    return _Sql(online=online, detail=_extra(case.difference))
+
+
 def _extra(difference: Difference) -> str:
     if isinstance(difference.have, Column):
         return difference.have.type
@@ -136,8 +155,10 @@ def _add_column(case: _Case) -> _Sql:
     if case.verdict.risk is Risk.SAFE:
         return _Sql(clauses=(add,), detail=detail)
     nullable = case.alter(f"ADD COLUMN {definition.replace(' NOT NULL', '')}")
-    fill = f"-- fill it: UPDATE {quote(case.table.name)} SET {quote(case.name)} = …"  # noqa: S608 - quoted names, no values
-    return _Sql(clauses=(add,), online=(nullable, fill, *_set_not_null_online(case)), detail=detail)
+    if declared.primary_key or is_identity(declared):
+        return _Sql(clauses=(add,), detail=detail)
+    online = (nullable, *to_be_filled(case.table.name, case.name), *_set_not_null_online(case))
+    return _Sql(clauses=(add,), online=online, detail=detail)
 
 
 def _rename_column(case: _Case) -> _Sql:
@@ -322,4 +343,5 @@ _MAKERS: Final[Mapping[Kind, Callable[[_Case], _Sql]]] = {
     Kind.REPLACE_INDEX: _replace_index,
     Kind.REBUILD_INDEX: _replace_index,
     Kind.DROP_INDEX: _drop_index,
+    Kind.EXTRA_COLUMN: _extra_column,
 }

@@ -5,13 +5,15 @@ The order of a rebuild is the one of https://www.sqlite.org/lang_altertable.html
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from nexusd.databases.database import Dialect
 from nexusd.ddl.catalog import Column, Part, PartKind
 from nexusd.ddl.columns import column_sql, default_sql, literal, quote
-from nexusd.ddl.plan import Change, Kind, Risk
-from nexusd.ddl.sqlite_definitions import checks, definitions
+from nexusd.ddl.plan import BLOCKING, Change, Kind, Risk, to_be_filled
+from nexusd.ddl.sqlite_definitions import checks, definitions, without_not_null
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -46,12 +48,27 @@ class SqliteRenderer:
         del empty
         return _change(table, difference, verdict)
 
-    def combined(self, table: WantedTable, changes: Sequence[Change], extras: Sequence[Column | Part]) -> list[str]:
+    def combined(
+        self, table: WantedTable, changes: Sequence[Change], extras: Sequence[Column | Part], *, anew: bool = False
+    ) -> list[str]:
         """Changes in place, or the table anew, as the registry says and with the extras."""
-        if not needs_rebuild(changes):
+        if not (anew or self.rebuilds(changes)):
             return [statement for change in changes if change.risk is not Risk.KEPT for statement in change.statements]
         renames = [s for change in changes if change.kind is Kind.RENAME_COLUMN for s in change.statements]
         return [*renames, *_rebuild(table, changes, extras, self._catalog.statements_of(table.name))]
+
+    def rebuilds(self, changes: Iterable[Change]) -> bool:
+        """Whether one of the changes cannot be made in place."""
+        return any(
+            not change.statements and (change.kind not in _NOTHING or _is_loosened(change)) for change in changes
+        )
+
+    def without(self, table: WantedTable, columns: Sequence[str], extras: Sequence[Column | Part]) -> list[str]:
+        """The table anew, without the columns and what is made of them: SQLite drops no column that something uses."""
+        kept = [each for each in extras if not _touches(each, columns)]
+        gone = {each.name for each in extras if _touches(each, columns)}
+        catalog = [each for each in self._catalog.statements_of(table.name) if each[1] not in gone]
+        return list(_rebuild(table, (), kept, catalog))
 
     def rename_table(self, old: str, new: WantedTable) -> list[str]:
         """The table; references to it follow."""
@@ -63,9 +80,15 @@ class SqliteRenderer:
         return []
 
 
-def needs_rebuild(changes: Iterable[Change]) -> bool:
-    """Whether one of the changes cannot be made in place."""
-    return any(not change.statements and change.kind not in _NOTHING for change in changes)
+def _is_loosened(change: Change) -> bool:
+    """A column that the registry does not know, and that inserts must not have to give."""
+    return change.kind is Kind.EXTRA_COLUMN and change.risk in BLOCKING
+
+
+def _touches(extra: Column | Part, columns: Sequence[str]) -> bool:
+    if isinstance(extra, Column):
+        return extra.name in columns
+    return bool(set(columns).intersection(extra.columns or re.findall(r"\w+", extra.definition)))
 
 
 def _change(table: WantedTable, difference: Difference, verdict: Verdict) -> Change:
@@ -80,10 +103,18 @@ def _change(table: WantedTable, difference: Difference, verdict: Verdict) -> Cha
         risk=verdict.risk,
         detail=_detail(difference),
         statements=statements,
-        online=statements,
+        online=statements or tuple(_filled_first(table, difference)),
         note=note,
         fix=verdict.fix,
     )
+
+
+def _filled_first(table: WantedTable, difference: Difference) -> Iterator[str]:
+    """A required column without a default, empty for the time being."""
+    if difference.kind is Kind.ADD_COLUMN:
+        column = replace(table.model.by_name[difference.name], nullable=True)
+        yield f"ALTER TABLE {quote(table.name)} ADD COLUMN {column_sql(column, Dialect.SQLITE)}"
+        yield from to_be_filled(table.name, difference.name)
 
 
 def _detail(difference: Difference) -> str:
@@ -94,8 +125,10 @@ def _detail(difference: Difference) -> str:
         before = have.type if isinstance(have, Column) else ""
         return f"{before} -> {want.type}"
     side = want or have
+    if difference.kind in {Kind.SET_NOT_NULL, Kind.DROP_NOT_NULL, Kind.DROP_DEFAULT}:
+        return ""
     if isinstance(side, Column):
-        return side.type
+        return side.default if difference.kind is Kind.SET_DEFAULT else side.type
     return side.definition if isinstance(side, Part) else ""
 
 
@@ -136,7 +169,12 @@ def _rebuild(
     new = f"_nexusd_new_{table.name}"
     written = definitions("".join(sql for kind, _, sql in catalog if kind == "table"))
     extra_columns = {each.name: each for each in extras if isinstance(each, Column)}
-    keep_columns = tuple(each.text for each in written if each.column in extra_columns)
+    loose = {change.name for change in changes if _is_loosened(change)}
+    keep_columns = tuple(
+        without_not_null(each) if each.column in loose else each.text
+        for each in written
+        if each.column in extra_columns
+    )
     keep_parts = tuple(_part_sql(part, written) for part in extras if isinstance(part, Part) and not part.is_index)
     added = {change.name for change in changes if change.kind is Kind.ADD_COLUMN}
     columns = [name for name in table.model.by_name if name not in added]

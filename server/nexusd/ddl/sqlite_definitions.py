@@ -141,6 +141,20 @@ def names(definition: Definition) -> Iterator[tuple[str, str]]:
             yield parts[position + 2].word, parts[position + 1].text
 
 
+def without_not_null(definition: Definition) -> str:
+    """The text of a column that may be null."""
+    parts = definition.tokens
+    for position, token in enumerate(parts[:-1]):
+        if token.word == "NOT" and parts[position + 1].word == "NULL" and _depth(parts[:position]) == 0:
+            named = position >= 2 and parts[position - 2].word == "CONSTRAINT"  # noqa: PLR2004 - as the line says
+            begin = parts[position - 2 if named else position].start
+            on_conflict = [each.word for each in parts[position + 2 : position + 4]] == ["ON", "CONFLICT"]
+            end = parts[position + 4 if on_conflict else position + 1].end
+            text, start = definition.text, parts[0].start
+            return f"{text[: begin - start].rstrip()} {text[end - start :].lstrip()}".rstrip()
+    return definition.text
+
+
 def normalised(sql: str) -> str:
     """An expression with one blank between its tokens, names in lower case, outer brackets removed."""
     return _expression(tokens(sql))

@@ -50,8 +50,16 @@ class Renderer(Protocol):
     def change(self, table: WantedTable, difference: Difference, verdict: Verdict, *, empty: bool) -> Change:
         """A difference with its verdict as a change in this database's SQL."""
 
-    def combined(self, table: WantedTable, changes: Sequence[Change], extras: Sequence[Column | Part]) -> list[str]:
-        """What makes the changes of one table; KEPT ones need nothing."""
+    def combined(
+        self, table: WantedTable, changes: Sequence[Change], extras: Sequence[Column | Part], *, anew: bool = False
+    ) -> list[str]:
+        """What makes the changes of one table; KEPT ones need nothing. `anew`: by building it anew, come what may."""
+
+    def rebuilds(self, changes: Iterable[Change]) -> bool:
+        """Whether one of the changes is made by building the table anew."""
+
+    def without(self, table: WantedTable, columns: Sequence[str], extras: Sequence[Column | Part]) -> list[str]:
+        """What drops extra columns, and with them what is made of them."""
 
     def rename_table(self, old: str, new: WantedTable) -> list[str]:
         """The statements that give a table its new name."""

@@ -185,7 +185,7 @@ def _repair(arguments: Arguments) -> int:
 
 
 def _lint(arguments: Arguments) -> int:
-    """Check the migration files without a database, and with squawk where that is installed; exit 10 or 1."""
+    """Check the migration files without a database, and with squawk where that is installed; exit 4, 10 or 1."""
     settings = arguments.settings()
     try:
         files = app.migration_files(settings)
