@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from nexusd import __version__, app, catalog
 from nexusd.channels.listener import bind
-from nexusd.channels.peers import Alone
 from nexusd.ddl.migration import Verdict
+from nexusd.engines.peers import Alone
 from nexusd.errors import ConfigurationError, Problem
 from nexusd.events import RegistryLoaded, ServerStarted
 from nexusd.planning.statements import check_statements

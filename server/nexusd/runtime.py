@@ -17,6 +17,7 @@ from nexusd.definitions.wire import write_json
 from nexusd.engines.engine import Engine, Run
 from nexusd.engines.history import History, Record, Status
 from nexusd.engines.keyed_requests import KeyedRequests
+from nexusd.engines.peers import Alone
 from nexusd.errors import Cancelled, Code, Forbidden, InternalError, NexusError, RateLimited, WorkflowNotFound
 from nexusd.events import (
     ErrorUnexpected,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from nexusd.definitions.principal import Principal
     from nexusd.definitions.workflow import Workflow
     from nexusd.engines.keys import Keyed
+    from nexusd.engines.peers import Peers
     from nexusd.planning.plan import Plan
 
 
@@ -82,6 +84,7 @@ class Runtime:
         history: the latest executions, of every channel.
         served: what there is to run, and how it changes.
         limits: how often it may be run; None: as often as anybody likes.
+        peers: the processes that serve with this one.
         secret: seals what clients carry from one call to the next; the same in every process on one database.
     """
 
@@ -101,6 +104,7 @@ class Runtime:
         self.history = History()
         self._keys = KeyedRequests(self.history, observe, kept=keeps_keys)
         self.limits: Limits | None = None
+        self.peers: Peers = Alone()
         self._observe = observe
         self._background: set[asyncio.Task[None]] = set()
         self.secret = os.urandom(32)

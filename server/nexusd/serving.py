@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from nexusd.auth.authenticator import Authenticator
     from nexusd.channels.listener import Drain
-    from nexusd.channels.peers import Peers
     from nexusd.ddl.executor import DDLOutcome
+    from nexusd.engines.peers import Peers
     from nexusd.events import Observer
     from nexusd.runtime import Runtime
     from nexusd.settings import Settings
@@ -93,6 +93,7 @@ class Serving:
             self._telemetry(runtime) as telemetry,
             _purging(runtime, outcome),
         ):
+            runtime.peers = self._peers
             runtime.limits = catalog.limits(self._loaded.settings.auth)
             yield runtime, self._services(runtime, authenticator, telemetry)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from nexusd import app, catalog
 from nexusd.ddl.migration import Verdict
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from nexusd.events import Event
     from nexusd.telemetry.logging import LogSink
+
+LEGACY_S: Final = 5.0
 
 
 def main() -> int:
@@ -95,6 +98,8 @@ async def _serve(
                 supervisor.stop("replaced" if body else "stop", successor=bool(body))
             elif subject == "crew":
                 health.workers = str(body)
+            elif subject == "legacy" and isinstance(body, list):
+                runtime.history.take_over(body)
 
         line = Line(hear, colleagues.replied, watch.observe)
         await line.open(sock)
@@ -102,7 +107,11 @@ async def _serve(
         reading = asyncio.create_task(line.run())
         reading.add_done_callback(lambda _task: supervisor.stop("the parent has gone"))
         try:
-            return await supervisor.run(loaded.started)
+            code = await supervisor.run(loaded.started)
+            # Whoever was told where the outcome of a run will be found finds it at the successor.
+            with contextlib.suppress(LineError):
+                await line.ask("legacy", runtime.history.written(), LEGACY_S)
+            return code
         finally:
             await line.end()
             await reading

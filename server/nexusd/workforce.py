@@ -149,11 +149,14 @@ class Workforce:
         return await start_worker(order.written(), descriptors, self._answering, self._observe)
 
     def _answering(self, worker: WorkerProcess) -> Callable[[str, object], Awaitable[object]]:
-        """What answers a worker: the other workers."""
+        """What answers a worker: the others; or who follows it, which is told what it leaves."""
 
-        async def answer(_subject: str, body: object) -> object:
-            subject, question = body if isinstance(body, list) else ("", None)
-            return await self._crew.gather(subject, question, but=worker)
+        async def answer(subject: str, body: object) -> object:
+            if subject == "legacy":
+                self._crew.bequeath(worker, body)
+                return None
+            about, question = body if isinstance(body, list) else ("", None)
+            return await self._crew.gather(about, question, but=worker)
 
         return answer
 

@@ -8,17 +8,21 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from nexusd.definitions.access import sees_all
-from nexusd.errors import Code, ExecutionNotFound
+from nexusd.errors import Code, ExecutionNotFound, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from nexusd.definitions.principal import Principal
-    from nexusd.errors import Fault, NexusError
+    from nexusd.errors import NexusError
 
 MAX_RECORDS: Final = 1000
 MAX_RESULT_BYTES: Final = 64 * 1024 * 1024
+MAX_WRITTEN_BYTES: Final = 16 * 1024 * 1024
+"""How much of it another process is told."""
 
 
 class Status(StrEnum):
@@ -98,6 +102,28 @@ class Record:
             await self._ended.wait()
 
 
+class _Ended(msgspec.Struct, omit_defaults=True):
+    """A record that has ended, on its way to another process."""
+
+    id: str
+    workflow: str
+    channel: str
+    principal: str
+    request_id: str
+    started_at: str
+    status: Status
+    duration_ms: float | None
+    outputs: bytes | None = None
+    failure: Failure | None = None
+
+    @classmethod
+    def of(cls, record: Record) -> _Ended:
+        return cls(**{name: getattr(record, name) for name in cls.__struct_fields__})
+
+    def record(self) -> Record:
+        return Record(**msgspec.structs.asdict(self), task=None)
+
+
 class History:
     """Records by id, the oldest ended ones dropped when there are too many, or when their results take too much."""
 
@@ -142,6 +168,31 @@ class History:
     def newest_first(self, principal: Principal) -> Iterator[Record]:
         """Every record that is kept, of those that this caller may see."""
         return (record for record in reversed(self._records.values()) if record.is_visible_to(principal))
+
+    def written(self) -> list[bytes]:
+        """What has ended, the oldest first and without the oldest of too much, for another process to go on with."""
+        kept: list[bytes] = []
+        room = MAX_WRITTEN_BYTES
+        for record in reversed(self._records.values()):
+            if record.task is None:
+                text = msgspec.msgpack.encode(_Ended.of(record))
+                room -= len(text)
+                if room < 0:
+                    break
+                kept.append(text)
+        return kept[::-1]
+
+    def take_over(self, written: Iterable[bytes]) -> None:
+        """Keep what another process has written, as if it had ended here before everything else."""
+        before = list(self._records.values())
+        self._records.clear()
+        for text in written:
+            record = msgspec.msgpack.decode(text, type=_Ended).record()
+            self.add(record)
+            if record.outputs is not None:
+                self._result_bytes += len(record.outputs)
+        for record in before:
+            self.add(record)
 
     def _drop_one(self) -> bool:
         """Drop the oldest record that has ended; whether there was one."""

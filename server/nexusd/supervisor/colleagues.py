@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from nexusd.supervisor.line import LineError
 
 if TYPE_CHECKING:
-    from nexusd.channels.peers import Answerer
+    from nexusd.engines.peers import Answerer
     from nexusd.supervisor.line import Line
 
 GATHER_S: Final = 5.0
@@ -32,13 +32,12 @@ class Colleagues:
         """This worker's own answer."""
         return await self._answerers[subject](body)
 
-    async def gather(self, subject: str, body: object = None) -> list[object]:
-        """The answers of all, this worker's first; without the others where the parent has gone."""
-        own = await self.replied(subject, body)
+    async def ask_others(self, subject: str, body: object = None) -> list[object]:
+        """The answers of the others; none where the parent has gone."""
         if self._line is None:
-            return [own]
+            return []
         try:
-            others = await self._line.ask("gather", [subject, body], GATHER_S)
+            answers = await self._line.ask("gather", [subject, body], GATHER_S)
         except LineError:
-            others = None
-        return [own, *(others if isinstance(others, list) else ())]
+            return []
+        return answers if isinstance(answers, list) else []

@@ -102,7 +102,7 @@ class Crew:
         self._hire = hire
         self._observe = observe
         self._grace_s = grace_s
-        self._alive: set[Worker] = set()
+        self._alive: dict[Worker, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending = False
 
@@ -164,6 +164,13 @@ class Crew:
         asked = [worker for worker in self._alive if worker is not but and worker.ready.is_set()]
         return [answer for answers in await asyncio.gather(*map(ask, asked)) for answer in answers]
 
+    def bequeath(self, worker: Worker, legacy: object) -> None:
+        """Pass what a worker leaves to whoever follows it, if anybody does."""
+        number = self._alive.get(worker)
+        for place in self._places:
+            if place.number == number and place.worker is not None and place.worker is not worker:
+                place.worker.tell("legacy", legacy)
+
     # One place
 
     async def _try(self, place: _Place) -> bool:
@@ -220,8 +227,8 @@ class Crew:
         loop = asyncio.get_running_loop()
         started = loop.time()
         worker = await self._hire(number)
-        self._alive.add(worker)
-        worker.exited.add_done_callback(lambda _code: self._alive.discard(worker))
+        self._alive[worker] = number
+        worker.exited.add_done_callback(lambda _code: self._alive.pop(worker))
         answers = asyncio.create_task(worker.ready.wait())
         try:
             either: set[asyncio.Future[Any]] = {answers, worker.exited}

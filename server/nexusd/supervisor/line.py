@@ -76,7 +76,7 @@ class Line:
     Args:
         hear: is called with the subject and body of each word.
         answer: gives the answer to a question's subject and body; what it raises is told as a failure.
-        observe: told of what it raises.
+        observe: told of what either raises.
     """
 
     def __init__(
@@ -151,7 +151,10 @@ class Line:
 
     def _take(self, message: _Question | _Answer | _Word) -> None:
         if isinstance(message, _Word):
-            self._hear(message.subject, message.body)
+            try:
+                self._hear(message.subject, message.body)
+            except Exception as error:  # noqa: BLE001 - the edge of a process: a bug must not hang up
+                self._observe(unexpected("line", "", error))
         elif isinstance(message, _Question):
             task = asyncio.create_task(self._reply(message))
             self._answering.add(task)

@@ -49,7 +49,7 @@ class HttpChannel:
         self._grace_s = settings.server.grace_s
         admission = Admission(http.max_in_flight, http.queue_timeout_s)
         self._execute = ExecuteHandler(runtime, http, admission, telemetry.observe)
-        self._executions = Executions(runtime.history)
+        self._executions = Executions(runtime.history, runtime.peers)
         router = Router()
         router.add("POST", "/workflows/{name}/execute", self._execute)
         metrics = MetricsRoute(telemetry.scrape)

@@ -5,27 +5,29 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import aclosing
+from functools import partial
 from itertools import dropwhile, islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
-from nexusd.channels.channel import execution_view, problem_document
-from nexusd.channels.http.problems import STATUS
+import msgspec
+
+from nexusd.channels.http.sightings import Sighting, Sightings
 from nexusd.definitions.wire import write_json
 from nexusd.engines.history import Status
-from nexusd.errors import Fault, InvalidInput, MalformedBody, NotSupported
+from nexusd.errors import ExecutionNotFound, Fault, InvalidInput, MalformedBody, NotSupported
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
 
     from nexusd.channels.http.exchange import Exchange
     from nexusd.channels.http.router import Router
-    from nexusd.engines.history import History, Record
+    from nexusd.engines.history import History
+    from nexusd.engines.peers import Peers
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 1000
 KEEP_ALIVE_S: Final = 15.0
-CANCEL_S: Final = 1.0
 MAX_BODY_BYTES: Final = 1024
 
 _ID: Final = re.compile(r"[0-9a-f-]{36}", re.ASCII)
@@ -37,14 +39,15 @@ _EVENT_STREAM: Final = [
 
 
 class Executions:
-    """The routes over a history.
+    """The routes over the executions of all processes.
 
     Attributes:
         draining: set when streams are to end.
     """
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, peers: Peers) -> None:
         self._history = history
+        self._sightings = Sightings(history, peers)
         self.draining = asyncio.Event()
 
     def add_routes(self, router: Router) -> None:
@@ -59,79 +62,82 @@ class Executions:
     async def list(self, exchange: Exchange) -> None:
         """The latest first; `workflow`, `status`, `limit` and `cursor` narrow it."""
         query = _Query(exchange.scope["query_string"])
-        wanted = query.select(self._history.newest_first(exchange.principal))
+        seen: Iterator[Sighting] = map(Sighting.of, self._history.newest_first(exchange.principal))
+        if others := await self._sightings.elsewhere(exchange.principal):
+            seen = iter(sorted((*seen, *others), key=lambda each: each.started_at, reverse=True))
+        wanted = query.select(sighting.shortened() for sighting in seen)
         found = list(islice(wanted, query.limit))
         more = next(wanted, None) is not None
-        await exchange.json(
-            200,
-            {
-                "executions": [_shown(record, with_outputs=False) for record in found],
-                "count": len(found),
-                "limit": query.limit,
-                "next_cursor": found[-1].id if more else None,
-            },
-        )
+        cursor = _text(found[-1], "execution_id") if more else None
+        document = {"executions": found, "count": len(found), "limit": query.limit, "next_cursor": cursor}
+        await exchange.json(200, document)
 
     async def show(self, exchange: Exchange, execution_id: str) -> None:
         """One execution."""
-        await exchange.json(200, _shown(self._history.get(execution_id, exchange.principal)))
+        sighting = await self._sightings.look(execution_id, exchange.principal)
+        await exchange.json(200, sighting.view)
 
     async def cancel(self, exchange: Exchange, execution_id: str) -> None:
         """Stop it; one that has ended stays as it is."""
         await _no_body(exchange)
-        record = self._history.get(execution_id, exchange.principal)
-        record.cancel()
-        try:
-            async with asyncio.timeout(CANCEL_S):
-                await record.wait()
-        except TimeoutError:
-            await exchange.json(202, _shown(record))
-        else:
-            await exchange.json(200, _shown(record))
+        sighting = await self._sightings.cancel(execution_id, exchange.principal)
+        await exchange.json(200 if sighting.ended else 202, sighting.view)
 
     async def not_here(self, exchange: Exchange, execution_id: str) -> None:
         """What only a durable execution can do."""
         await _no_body(exchange)
-        self._history.get(execution_id, exchange.principal)
+        await self._sightings.look(execution_id, exchange.principal)
         raise NotSupported("executions of this engine cannot be resumed or signalled: it keeps no steps")
 
     async def events(self, exchange: Exchange, execution_id: str) -> None:
         """Follow it as server-sent events, from behind `Last-Event-ID`, to its end."""
-        record = self._history.get(execution_id, exchange.principal)
+        sighting = await self._sightings.look(execution_id, exchange.principal)
         last = exchange.headers.get(b"last-event-id", b"0")
         seen = int(last) if last.isdigit() and len(last) < 10 else 0  # noqa: PLR2004 - more digits are no id of ours
-        events = _events(record)
-        if record.task is None and seen >= len(events):
+        if sighting.ended and seen >= len(_events(sighting)):
             await exchange.answer(204, [], b"")  # tells an EventSource not to come back
             return
         await exchange.send({"type": "http.response.start", "status": 200, "headers": _EVENT_STREAM})
         if exchange.method == "HEAD":
             await exchange.send({"type": "http.response.body", "body": b""})
             return
-        async with aclosing(self._follow(record, seen)) as chunks:
+        look = partial(self._sightings.wait, execution_id, exchange.principal)
+        async with aclosing(self._follow(sighting, seen, look)) as chunks:
             async for chunk in chunks:
                 await exchange.send({"type": "http.response.body", "body": chunk, "more_body": True})
         await exchange.send({"type": "http.response.body", "body": b""})
 
-    async def _follow(self, record: Record, seen: int) -> AsyncGenerator[bytes]:
-        ends = asyncio.create_task(record.wait())
+    async def _follow(
+        self, sighting: Sighting, seen: int, look: Callable[[], Coroutine[Any, Any, Sighting]]
+    ) -> AsyncGenerator[bytes]:
+        """What happens from the first sighting on; `look` waits for something new, but not for long."""
+        loop = asyncio.get_running_loop()
         drains = asyncio.create_task(self.draining.wait())
+        looks = asyncio.create_task(look())
+        told = loop.time()
         try:
             while True:
-                events = _events(record)
+                events = _events(sighting)
                 for number, event in enumerate(events[seen:], seen + 1):
                     yield b"id: %d\n%b" % (number, event)
+                    told = loop.time()
                 seen = max(seen, len(events))
-                if record.task is None:
+                if sighting.ended:
                     return
-                await asyncio.wait({ends, drains}, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
-                if drains.done() and not ends.done():
+                await asyncio.wait([looks, drains], return_when=asyncio.FIRST_COMPLETED)
+                if not looks.done():
                     yield b"event: server.draining\ndata: {}\n\n"
                     return
-                if not ends.done():
+                try:
+                    sighting = looks.result()
+                except ExecutionNotFound:
+                    return  # the process that had it was killed
+                looks = asyncio.create_task(look())
+                if loop.time() >= told + KEEP_ALIVE_S:
                     yield b":\n\n"
+                    told = loop.time()
         finally:
-            ends.cancel()
+            looks.cancel()
             drains.cancel()
 
 
@@ -174,14 +180,14 @@ class _Query:
             case _:
                 yield Fault(f"/query/{name[:64]}", "unknown", "is not known; there are workflow, status, limit, cursor")
 
-    def select(self, records: Iterator[Record]) -> Iterator[Record]:
-        """Those of `records` that belong to the list; none behind a cursor whose record was dropped meanwhile."""
+    def select(self, views: Iterator[Mapping[str, object]]) -> Iterator[Mapping[str, object]]:
+        """Those that belong to the list; none behind a cursor whose execution was dropped meanwhile."""
         if self._cursor is not None:
-            records = dropwhile(lambda record: record.id != self._cursor, records)
-            next(records, None)
-        for record in records:
-            if self._workflow in {None, record.workflow} and self._status in {None, record.status}:
-                yield record
+            views = dropwhile(lambda view: _text(view, "execution_id") != self._cursor, views)
+            next(views, None)
+        for view in views:
+            if self._workflow in {None, _text(view, "workflow")} and self._status in {None, _text(view, "status")}:
+                yield view
 
 
 async def _no_body(exchange: Exchange) -> None:
@@ -189,23 +195,18 @@ async def _no_body(exchange: Exchange) -> None:
         raise MalformedBody("this route takes no body")
 
 
-def _shown(record: Record, *, with_outputs: bool = True) -> dict[str, object]:
-    view = execution_view(record)
-    if not with_outputs:
-        view.pop("outputs", None)
-    if record.failure is not None:
-        view["error"] = problem_document(
-            record.failure, status=STATUS[record.failure.code], request_id=record.request_id
-        )
-    return view
+def _text(view: Mapping[str, object], name: str) -> str:
+    """A text of a view, which may be JSON text as another process has told it."""
+    value = view[name]
+    return msgspec.json.decode(value, type=str) if isinstance(value, msgspec.Raw) else str(value)
 
 
-def _events(record: Record) -> list[bytes]:
+def _events(sighting: Sighting) -> list[bytes]:
     """What has happened so far, each as it goes on the wire behind its id."""
-    begun = {"execution_id": record.id, "workflow": record.workflow, "started_at": record.started_at}
+    begun = {name: sighting.view[name] for name in ("execution_id", "workflow", "started_at")}
     events = [_event("execution.started", begun)]
-    if record.task is None:
-        events.append(_event(f"execution.{record.status.value}", _shown(record)))
+    if sighting.ended:
+        events.append(_event(f"execution.{sighting.status}", dict(sighting.view)))
     return events
 
 
