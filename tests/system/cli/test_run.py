@@ -206,3 +206,37 @@ def test_key_without_a_server_is_refused(nexusd: Nexusd) -> None:
     done = nexusd("run", "create_contact", *ANN, "--api-key", "k")
     assert (done.exit_code, done.out) == (2, "")
     assert "--api-key is for --server" in done.err
+
+
+SPEAKING = """
+  speak:
+    nodes:
+      s: {type: FunctionNode, call: "speaking:speak", params: {word: "{{word}}"}}
+"""
+
+FUNCTION = """
+from nexusd import Context
+
+
+async def speak(word: str, ctx: Context) -> str:
+    await ctx.progress(1, 2, "half")
+    await ctx.log("done", "warning")
+    answer = await ctx.elicit("sure", "Sure?", {"type": "object", "properties": {}})
+    return answer.action if word == "ask" else str(1 / 0)
+"""
+
+
+def test_what_a_function_says_goes_to_standard_error(nexusd: Nexusd, folder: Path) -> None:
+    path = folder / "config" / "registry.yaml"
+    path.write_text(path.read_text(encoding="utf-8") + SPEAKING, encoding="utf-8")
+    (folder / "config" / "speaking.py").write_text(FUNCTION, encoding="utf-8")
+
+    spoken = nexusd("run", "speak", "--word", "ask")
+    assert (spoken.exit_code, spoken.payload, spoken.err) == (0, {"s": "cancel"}, "1/2 half\nwarning: done\n")
+    assert nexusd("run", "speak", "--word", "ask", "--output", "json").err == ""
+
+    failed = nexusd("run", "speak", "--word", "x")
+    assert (failed.exit_code, failed.out) == (70, "")
+    assert "s failed:\nbuiltins.ZeroDivisionError\n" in failed.err
+    assert "speaking.py:9 speak\n" in failed.err
+    assert nexusd("run", "speak", "--word", "x", "--output", "json").problem["code"] == "node_failed"

@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self
 
 from nexusd.channels.cli.problems import say
-from nexusd.events import DatabaseWaiting
+from nexusd.events import DatabaseWaiting, NodeCrashed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
+    from nexusd.definitions.conversation import Answer, Level, Question
     from nexusd.events import Event, Observer
 
 _INTERVAL_S: Final = 1.0
@@ -29,6 +32,44 @@ def waiting_told() -> Observer:
             say(f"waiting: {event.reason}")
 
     return observe
+
+
+def crashed(event: Event) -> None:
+    """Tell where a function failed: the answer does not, and the one at the terminal may well be its author."""
+    if isinstance(event, NodeCrashed):
+        say(f"{event.node} failed:\n{event.traceback}")
+
+
+def told(*observers: Observer) -> Observer:
+    """All of them."""
+
+    def observe(event: Event) -> None:
+        for each in observers:
+            each(event)
+
+    return observe
+
+
+class Terminal:
+    """Tells what a workflow says while it runs; nobody answers."""
+
+    client_capabilities: Mapping[str, object] = MappingProxyType({})
+
+    async def progress(self, done: float, total: float | None, text: str) -> None:
+        """A line such as `2/5 reading`."""
+        share = f"{done:g}" if total is None else f"{done:g}/{total:g}"
+        say(f"{share} {text}".rstrip())
+
+    async def step(self, done: int, total: int, node: str) -> None:
+        """Nothing: which nodes there are is not what one at a terminal waits for."""
+
+    async def log(self, level: Level, text: str) -> None:
+        """The line."""
+        say(f"{level}: {text}")
+
+    async def ask(self, questions: Mapping[str, Question]) -> Mapping[str, Answer]:
+        """No answers."""
+        return dict.fromkeys(questions)
 
 
 class Progress:

@@ -16,7 +16,7 @@ from nexusd.channels.cli.line import Line, LineError, read_line, spell_out
 from nexusd.channels.cli.options import GLOBAL, Arguments, Option, Session, command, invoke
 from nexusd.channels.cli.output import print_outputs
 from nexusd.channels.cli.problems import tell
-from nexusd.channels.cli.progress import Progress, waiting_told
+from nexusd.channels.cli.progress import Progress, Terminal, crashed, told, waiting_told
 from nexusd.channels.cli.remote import fits_header, remote_at
 from nexusd.configuration import load_settings
 from nexusd.definitions.execution import Invocation, new_request_id
@@ -51,11 +51,16 @@ _HELP: Final = """Run one workflow and print its outputs; the inputs of the work
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One run as the options say it."""
+    """One run as the options say it.
+
+    Attributes:
+        is_told: what the run says while it runs goes to standard error; not where a program reads that.
+    """
 
     inputs: bytes
     dry_run: bool
     idempotency_key: str | None
+    is_told: bool
 
 
 Execute: TypeAlias = Callable[[Call], Mapping[str, object]]
@@ -134,7 +139,12 @@ def _perform(line: Line, view: Mapping[str, object], execute: Execute, session: 
         key = arguments.text("--idempotency-key")
         if key is not None and not (key and fits_header(key)):
             raise typer.BadParameter("a key is printable ASCII", param_hint="--idempotency-key")
-        call = Call(inputs=_inputs(arguments, inputs), dry_run=arguments.on("--dry-run"), idempotency_key=key)
+        call = Call(
+            inputs=_inputs(arguments, inputs),
+            dry_run=arguments.on("--dry-run"),
+            idempotency_key=key,
+            is_told=arguments.text("--output") != "json",
+        )
         with Progress(f"running {name}"):
             outputs = execute(call)
         print_outputs(outputs, arguments.text("--output") or "json")
@@ -199,9 +209,11 @@ def _inputs(arguments: Arguments, inputs: Sequence[InputOption]) -> bytes:
 
 
 def _execute_here(loaded: app.Loaded, workflow: str, call: Call, request_id: str) -> Mapping[str, object]:
-    observe = (
-        catalog.log_sink(loaded.settings.server) if loaded.settings.server.log_level == "debug" else waiting_told()
-    )
+    observe = waiting_told()
+    if loaded.settings.server.log_level == "debug":
+        observe = catalog.log_sink(loaded.settings.server)
+    elif call.is_told:
+        observe = told(observe, crashed)
 
     async def execute() -> Mapping[str, object]:
         async with app.open_runtime(loaded, observe) as runtime:
@@ -213,6 +225,7 @@ def _execute_here(loaded: app.Loaded, workflow: str, call: Call, request_id: str
                     request_id=request_id,
                     dry_run=call.dry_run,
                     idempotency_key=call.idempotency_key,
+                    conversation=Terminal() if call.is_told else None,
                 )
             )
         return execution.outputs
