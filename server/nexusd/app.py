@@ -79,7 +79,7 @@ def load(
         registry = load_registry(settings.registry.path, python)
     signer = signer or CursorSigner(settings.server.secret_key.encode())
     find = partial(python.function, folder=Path(settings.registry.path).parent)
-    plans = compile_registry(registry, catalog.node_types(registry, signer, find))
+    plans = compile_registry(registry, catalog.node_types(registry, signer, find, audited=settings.monitoring.audit))
     return Loaded(
         settings=settings,
         registry=registry,

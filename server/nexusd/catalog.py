@@ -94,9 +94,19 @@ def failpoint(settings: Settings, environ: Mapping[str, str], observe: Observer)
     return arm(text, settings, observe)
 
 
-def node_types(registry: Registry, signer: CursorSigner, find: FindFunction) -> Mapping[str, NodeType]:
-    """Every node type by its name; `find` finds the functions that FunctionNodes call."""
+def node_types(
+    registry: Registry, signer: CursorSigner, find: FindFunction, *, audited: bool = False
+) -> Mapping[str, NodeType]:
+    """Every node type by its name.
+
+    Args:
+        registry: whose models have node types of their own.
+        signer: of page cursors.
+        find: finds the functions that FunctionNodes call.
+        audited: whether changes of records are noted.
+    """
     from nexusd.definitions.http_hosts import read_allow_list
+    from nexusd.nodes.audited import AuditedNode
     from nexusd.nodes.control import control_node_types
     from nexusd.nodes.function import FunctionNode
     from nexusd.nodes.http_client import Client
@@ -109,8 +119,9 @@ def node_types(registry: Registry, signer: CursorSigner, find: FindFunction) -> 
     own = (FunctionNode(find, Threads()), HttpRequestNode(Client(allow), allow), SqlNode(registry.models))
     types: dict[str, NodeType] = {each.name: each for each in (*control_node_types(), *own)}
     for model in registry.models.values():
-        types |= {each.name: each for each in model_node_types(model, registry.models, cursors=signer)}
-    return types
+        made = model_node_types(model, registry.models, cursors=signer, audited=audited)
+        types |= {each.name: each for each in made}
+    return {name: AuditedNode(each) for name, each in types.items()} if audited else types
 
 
 def engine(_name: str) -> Engine:

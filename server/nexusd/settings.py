@@ -159,12 +159,14 @@ class MonitoringSettings:
 
     Attributes:
         otlp_endpoint: base URL of a collector that takes OTLP over HTTP; empty: no traces.
+        audit: whether each change of a record is noted in the table `_nexusd_audit`; does not need `enabled`.
         trace_ratio: of the calls that are in no trace of their caller's, how many begin one.
     """
 
     enabled: bool = False
     otlp_endpoint: str = ""
     trace_ratio: float = 1.0
+    audit: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from nexusd.databases.conditions import exists, meets
+from nexusd.databases.database import Change
 from nexusd.databases.rows import RowsWriter
 from nexusd.databases.statements import (
     CACHE_SIZE,
@@ -25,6 +26,7 @@ from nexusd.databases.tables import Placeholders, quote
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nexusd.databases.database import Decoder
     from nexusd.databases.filters import Condition
     from nexusd.databases.rows import RowsQuery
     from nexusd.databases.tables import Query, Table
@@ -39,12 +41,14 @@ def insert_rows(
 ) -> RowsQuery:
     """INSERT of rows; `skip` leaves out those that meet a conflict. Values: the rows, then now."""
     writer = RowsWriter(table, names, count)
+    returning = table.told(returning)
     sql = f"{writer.source()} {_insertion(table, writer.placeholders, names)}"
     if skip:
         sql += " ON CONFLICT DO NOTHING"
     if returning:
         sql += f" RETURNING {table.select_list(returning)}"
-    return writer.query(sql, table.decoder(returning) if returning else None, writes=True)
+    decode = table.decoder(returning) if returning else None
+    return writer.query(sql, decode, writes=True, change=Change.INSERT)
 
 
 @lru_cache(maxsize=CACHE_SIZE)
@@ -54,11 +58,12 @@ def upsert_rows(
     """INSERT … ON CONFLICT of rows, RETURNING `record` and `created` of those changed. Values: the rows, then now."""
     writer = RowsWriter(table, names, count)
     placeholders = writer.placeholders
+    returning = table.told(returning)
     sql = (
         f"{writer.source()} {_insertion(table, placeholders, names)}{on_conflict(table, conflict, placeholders)}"
         f" RETURNING {table.select_list(returning)}, {created(table)}"
     )
-    return writer.query(sql, created_decoder(table, returning), writes=True)
+    return writer.query(sql, created_decoder(table, returning), writes=True, change=Change.UPSERT)
 
 
 @lru_cache(maxsize=CACHE_SIZE)
@@ -68,6 +73,7 @@ def update_rows(table: Table, names: tuple[str, ...], returning: tuple[str, ...]
     `names` begins with the key; IF_VERSION may be among the rest.
     """
     versioned = IF_VERSION in names
+    returning = table.told(returning)
     writer = RowsWriter(table, names, count, frozenset({IF_VERSION} if versioned else ()))
     source = writer.source()
     key = quote(table.key)
@@ -80,7 +86,7 @@ def update_rows(table: Table, names: tuple[str, ...], returning: tuple[str, ...]
         f"{source} UPDATE {table.name} AS t SET {changes} FROM r WHERE {where}"
         f" RETURNING {table.select_list(returning, 't' if table.is_postgresql else '')}"
     )
-    return writer.query(sql, table.decoder(returning), writes=True)
+    return writer.query(sql, table.decoder(returning), writes=True, change=Change.UPDATE)
 
 
 @lru_cache(maxsize=CACHE_SIZE)
@@ -104,10 +110,9 @@ def update_where(table: Table, names: tuple[str, ...], condition: Condition, ret
     changes = ", ".join(f"{quote(name)} = {placeholders.field(i, name)}" for i, name in enumerate(names))
     changes += touched(table, placeholders, len(names))
     where = meets(table, placeholders, condition, len(names) + 1) + exists(table, placeholders)
-    sql = f"UPDATE {table.name} SET {changes} WHERE {where}"
-    if returning:
-        sql += f" RETURNING {table.select_list(returning)}"
-    return placeholders.query(sql, table.decoder(returning) if returning else None, writes=True)
+    told, decode = _told(table, returning)
+    sql = f"UPDATE {table.name} SET {changes} WHERE {where}{told}"
+    return placeholders.query(sql, decode, writes=True, change=Change.UPDATE)
 
 
 @lru_cache(maxsize=CACHE_SIZE)
@@ -118,7 +123,8 @@ def delete_where(table: Table, condition: Condition) -> Query:
     if table.model.soft_delete:
         head = f"UPDATE {table.name} SET {removal(table, placeholders, 0)}"
     where = meets(table, placeholders, condition, 1) + exists(table, placeholders)
-    return placeholders.query(f"{head} WHERE {where}", None, writes=True)
+    told, decode = _told(table)
+    return placeholders.query(f"{head} WHERE {where}{told}", decode, writes=True, change=Change.DELETE)
 
 
 @lru_cache(maxsize=CACHE_SIZE)
@@ -143,6 +149,12 @@ def reserve_keys(table: Table) -> Query:
             f"WITH RECURSIVE n(i) AS (SELECT ({last}) + 1 UNION ALL SELECT i + 1 FROM n LIMIT {count}) SELECT i FROM n"
         )
     return placeholders.query(sql, _reserved, writes=True)
+
+
+def _told(table: Table, returning: tuple[str, ...] = ()) -> tuple[str, Decoder | None]:
+    """The RETURNING clause of a statement over a condition, and how its rows are read."""
+    told = table.told(returning)
+    return (f" RETURNING {table.select_list(told)}", table.decoder(told)) if told else ("", None)
 
 
 def _reserved(row: Sequence[object]) -> dict[str, object]:

@@ -41,6 +41,15 @@ class Open:
     max_rows: int = 10_000
 
 
+class Change(StrEnum):
+    """What a statement does to the records of its model."""
+
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+    UPSERT = "upsert"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Statement:
     """SQL that was rendered once and is run often; compared by identity.
@@ -53,6 +62,7 @@ class Statement:
         inline: a read by key, at most one row: SQLite answers it without leaving the event loop's thread.
         open: for a statement of an operator's; its arguments are wire values, `decode` is not asked, and if it is not
             said to write it is run where it cannot.
+        change: what it does to records of the model.
     """
 
     sql: str
@@ -61,6 +71,7 @@ class Statement:
     model: Model | None = None
     inline: bool = False
     open: Open | None = None
+    change: Change | None = None
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -70,10 +81,15 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A statement with its arguments in driver form."""
+    """A statement with its arguments in driver form.
+
+    Attributes:
+        is_new: of an upsert whether it inserts a record, where its caller has looked because its result cannot tell.
+    """
 
     statement: Statement
     args: tuple[object, ...] = ()
+    is_new: Callable[[Row], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from nexusd.databases.types import json_column, json_column_value
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from nexusd.databases.database import Decoder
+    from nexusd.databases.database import Change, Decoder
     from nexusd.databases.policies import Origin
     from nexusd.databases.tables import Table
     from nexusd.databases.types import Convert
@@ -122,11 +122,11 @@ class RowsWriter:
         values = [quote(n) if n in self._numbers else json_column_value(fields[n], quote(n)) for n in self._names]
         return f"WITH r AS (SELECT {', '.join(values)} FROM json_to_recordset($1::json) AS j({', '.join(columns)}))"
 
-    def query(self, sql: str, decode: Decoder | None, *, writes: bool) -> RowsQuery:
+    def query(self, sql: str, decode: Decoder | None, *, writes: bool, change: Change | None = None) -> RowsQuery:
         """The finished statement."""
         encoders = None
         if not self._table.is_postgresql:
             codecs = self._table.codecs
             encoders = tuple(None if name in self._numbers else codecs[name].encode for name in self._names)
-        statement = Statement(sql, decode, writes, self._table.model)
+        statement = Statement(sql, decode, writes, self._table.model, change=change)
         return RowsQuery(statement, self._names, encoders, self.placeholders.places)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from nexusd.databases.conditions import exists, guarded
+from nexusd.databases.database import Change
 from nexusd.databases.tables import Placeholders, quote
 from nexusd.definitions.model import FieldType
 
@@ -60,7 +61,7 @@ def insert(table: Table, names: tuple[str, ...]) -> Query:
     placeholders = Placeholders(table)
     row = _new_row(table, placeholders, names)
     sql = f"INSERT INTO {table.name} {row} RETURNING {table.select_list(table.columns)}"
-    return placeholders.query(sql, table.decoder(table.columns), writes=True)
+    return placeholders.query(sql, table.decoder(table.columns), writes=True, change=Change.INSERT)
 
 
 @lru_cache(maxsize=CACHE_SIZE)
@@ -84,7 +85,7 @@ def update(table: Table, names: tuple[str, ...], where: tuple[str, ...], *, if_v
         f"{_expected(placeholders, len(names) + len(where) + 1, if_version=if_version)}"
         f" RETURNING {table.select_list(table.columns)}"
     )
-    return placeholders.query(sql, table.decoder(table.columns), writes=True)
+    return placeholders.query(sql, table.decoder(table.columns), writes=True, change=Change.UPDATE)
 
 
 @lru_cache(maxsize=CACHE_SIZE)
@@ -92,14 +93,15 @@ def delete(table: Table, where: tuple[str, ...], *, if_version: bool) -> Query:
     """DELETE, or the mark of a soft delete, RETURNING the key. Values: those of `where`, now, the version expected."""
     placeholders = Placeholders(table)
     n = len(where)
+    told = table.told((table.key,))
     head = f"DELETE FROM {table.name}"
     if table.model.soft_delete:
         head = f"UPDATE {table.name} SET {removal(table, placeholders, n)}"
     sql = (
         f"{head} WHERE {equal(placeholders, where, 0)}{exists(table, placeholders)}"
-        f"{_expected(placeholders, n + 1, if_version=if_version)} RETURNING {table.select_list((table.key,))}"
+        f"{_expected(placeholders, n + 1, if_version=if_version)} RETURNING {table.select_list(told)}"
     )
-    return placeholders.query(sql, table.decoder((table.key,)), writes=True)
+    return placeholders.query(sql, table.decoder(told), writes=True, change=Change.DELETE)
 
 
 def equal(placeholders: Placeholders, names: tuple[str, ...], first: int) -> str:
@@ -152,7 +154,7 @@ def upsert(table: Table, names: tuple[str, ...], conflict: Conflict) -> Query:
         f"{on_conflict(table, conflict, placeholders)}"
         f" RETURNING {table.select_list(table.columns)}, {created(table)}"
     )
-    return placeholders.query(sql, created_decoder(table, table.columns), writes=True)
+    return placeholders.query(sql, created_decoder(table, table.columns), writes=True, change=Change.UPSERT)
 
 
 def on_conflict(table: Table, conflict: Conflict, placeholders: Placeholders) -> str:

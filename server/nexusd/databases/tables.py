@@ -12,7 +12,7 @@ from nexusd.definitions.model import Field, FieldType
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from nexusd.databases.database import Decoder
+    from nexusd.databases.database import Change, Decoder
     from nexusd.databases.policies import Guard, Origin
     from nexusd.databases.types import Convert
     from nexusd.definitions.model import Model
@@ -28,11 +28,15 @@ class Table:
     Args:
         model: the model.
         dialect: the dialect.
+        audited: whether statements that change rows tell which ones they were.
         fold: the collation by which case is ignored (PostgreSQL; see `folding.py`), where that is wanted.
         guard: the records that exist for the caller; None: all.
     """
 
-    def __init__(self, model: Model, dialect: Dialect, *, fold: str = "", guard: Guard | None = None) -> None:
+    def __init__(
+        self, model: Model, dialect: Dialect, *, fold: str = "", guard: Guard | None = None, audited: bool = False
+    ) -> None:
+        self.audited = audited
         self.fold = fold
         self.guard = guard
         self.model = model
@@ -86,6 +90,13 @@ class Table:
             return record
 
         return decode
+
+    def told(self, returning: Sequence[str]) -> tuple[str, ...]:
+        """What a statement that changes rows must give of them: `returning`, and what an audit has to know."""
+        if not self.audited:
+            return tuple(returning)
+        version = ("version",) if self.model.versioned else ()
+        return tuple(dict.fromkeys((*returning, self.key, *version)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,9 +169,17 @@ class Placeholders:
             number = self._numbers[*place, codec.cast] = self._taken + len(self._places)
         return f"${number}{codec.cast}"
 
-    def query(self, sql: str, decode: Decoder | None, *, writes: bool, inline: bool = False) -> Query:
+    def query(
+        self,
+        sql: str,
+        decode: Decoder | None,
+        *,
+        writes: bool,
+        inline: bool = False,
+        change: Change | None = None,
+    ) -> Query:
         """The finished statement; `sql` holds the placeholders in the order in which they were taken."""
-        return Query(Statement(sql, decode, writes, self._table.model, inline), self.places)
+        return Query(Statement(sql, decode, writes, self._table.model, inline, change=change), self.places)
 
 
 _INTEGER: Final = {dialect: codec_of(Field(name="", type=FieldType.INT), dialect) for dialect in Dialect}

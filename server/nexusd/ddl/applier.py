@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from nexusd.ddl.comparison import Comparison, Terms, compare, record
 from nexusd.ddl.errors import DDLCancelled, DDLError, TableBusy, TableLockTimeout
+from nexusd.ddl.ledger import AUDIT_TABLE
 from nexusd.ddl.lone_files import LoneFiles
 from nexusd.ddl.plan import Kind, Risk
 from nexusd.ddl.tables import creation
@@ -129,8 +130,12 @@ class Applier:
         """Make those of the daemon's own tables that are missing, and let the runtime role use them."""
         if not self._ledger.upgrade():
             return
-        names = sorted(name for name in self._target.catalog.table_names() if name.startswith(_LEDGER_PREFIX))
-        for statement in self._target.renderer.grants(names, self._options.runtime_role):
+        names = {name for name in self._target.catalog.table_names() if name.startswith(_LEDGER_PREFIX)}
+        grants, role = self._target.renderer.grants, self._options.runtime_role
+        for statement in (
+            *grants(sorted(names - {AUDIT_TABLE}), role),
+            *grants(sorted(names & {AUDIT_TABLE}), role, append_only=True),
+        ):
             self._target.execute(statement)
 
     def make_new(self, comparison: Comparison, steps: Steps) -> None:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 KEY_TABLE: Final = "_nexusd_idempotency"
 """What is kept of Idempotency-Keys."""
 
-MARKS: Final = ("_nexusd_schema_state", "_nexusd_api_key", KEY_TABLE)
+AUDIT_TABLE: Final = "_nexusd_audit"
+"""Who changed what; the role that serves may add to it and no more."""
+
+MARKS: Final = ("_nexusd_schema_state", "_nexusd_api_key", KEY_TABLE, AUDIT_TABLE)
 """For each of the ledger's scripts, in order, a table that it makes: by these is known how far a database is."""
 
 FORMAT: Final = len(MARKS)

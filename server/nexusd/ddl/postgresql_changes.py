@@ -107,12 +107,13 @@ class PostgresqlRenderer:
                 statements.append(f"ALTER TABLE {quote(new.name)} {rename}")
         return statements
 
-    def grants(self, tables: Sequence[str], role: str) -> list[str]:
+    def grants(self, tables: Sequence[str], role: str, *, append_only: bool = False) -> list[str]:
         """What a role that only reads and writes rows needs."""
         if role in {"", self._role} or not tables:
             return []
         names = ", ".join(quote(table) for table in tables)
-        return [f"GRANT SELECT, INSERT, UPDATE, DELETE ON {names} TO {quote(role)}"]
+        rights = "INSERT" if append_only else "SELECT, INSERT, UPDATE, DELETE"
+        return [f"GRANT {rights} ON {names} TO {quote(role)}"]
 
 
 def _change(table: WantedTable, difference: Difference, verdict: Verdict, *, empty: bool) -> Change:

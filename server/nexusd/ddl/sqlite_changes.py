@@ -74,9 +74,9 @@ class SqliteRenderer:
         """The table; references to it follow."""
         return [f"ALTER TABLE {quote(old)} RENAME TO {quote(new.name)}"]
 
-    def grants(self, tables: Sequence[str], role: str) -> list[str]:
+    def grants(self, tables: Sequence[str], role: str, *, append_only: bool = False) -> list[str]:
         """Nothing: SQLite knows no roles."""
-        del tables, role
+        del tables, role, append_only
         return []
 
 

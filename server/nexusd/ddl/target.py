@@ -64,8 +64,8 @@ class Renderer(Protocol):
     def rename_table(self, old: str, new: WantedTable) -> list[str]:
         """The statements that give a table its new name."""
 
-    def grants(self, tables: Sequence[str], role: str) -> list[str]:
-        """What lets a role read and write rows of these tables; none where the database knows no roles."""
+    def grants(self, tables: Sequence[str], role: str, *, append_only: bool = False) -> list[str]:
+        """What lets a role read and write rows of these tables, or add some only; none where there are no roles."""
 
 
 class Target(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from nexusd.databases import bulk_statements
@@ -164,7 +165,10 @@ class _Writing:
         query = bulk_statements.upsert_rows(self._table, part.names, conflict, self._returning, len(part.rows))
         await self._resource.refers(self._context, session, part.rows)
         written: dict[str, list[object]] = {"inserted": [], "updated": []}
-        for row in (await session.run(query.bind(part.rows, [self._context.now], self._context.claims))).rows:
+        bound = query.bind(part.rows, [self._context.now], self._context.claims)
+        if not self._table.tells_created:
+            bound = replace(bound, is_new=lambda record: identity.of(dict(record)) not in existed)
+        for row in (await session.run(bound)).rows:
             record = row["record"]
             if not isinstance(record, dict):
                 continue

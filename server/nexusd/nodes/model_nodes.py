@@ -158,9 +158,11 @@ class ModelNode:
         return [*self._operation.params, *self._flat_properties()]
 
 
-def model_node_types(model: Model, models: Mapping[str, Model], *, cursors: CursorSigner) -> tuple[ModelNode, ...]:
+def model_node_types(
+    model: Model, models: Mapping[str, Model], *, cursors: CursorSigner, audited: bool = False
+) -> tuple[ModelNode, ...]:
     """The node types of a model; `models` are all of the registry, for its relations."""
-    resource = Resource(model, models, cursors)
+    resource = Resource(model, models, cursors, audited=audited)
     return tuple(
         ModelNode(model.node_type(name), operation(resource), effects)
         for name, (operation, effects) in _OPERATIONS.items()

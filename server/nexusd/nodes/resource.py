@@ -42,6 +42,7 @@ class Resource:
         model: the model.
         models: all models of the registry by name, for the relations.
         cursors: signs page cursors.
+        audited: whether statements tell which records they change.
 
     Attributes:
         filters: reads filters.
@@ -54,7 +55,9 @@ class Resource:
         makes_key: whether a key that was not given is made here rather than by the database.
     """
 
-    def __init__(self, model: Model, models: Mapping[str, Model], cursors: CursorSigner) -> None:
+    def __init__(
+        self, model: Model, models: Mapping[str, Model], cursors: CursorSigner, *, audited: bool = False
+    ) -> None:
         self.model = model
         self.cursors = cursors
         self.filters = FilterReader(model)
@@ -67,7 +70,7 @@ class Resource:
         self._blank = {f.name: normalise(f, f.default) if f.has_default else None for f in model.writable}
         self.key = compared(model.key)
         self.makes_key = model.key.generated and model.key.type in TEXT_KEYS
-        self.rules = Rules(model)
+        self.rules = Rules(model, audited=audited)
         self._referred = {
             field.name: (Rules(models[field.references.model]), field.references.field)
             for field in model.fields

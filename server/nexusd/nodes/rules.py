@@ -40,7 +40,8 @@ class Rules:
         scopes: what its fields need to be seen and given.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, audited: bool = False) -> None:
+        self._audited = audited
         self.model = model
         self._kept, self._written = _guards(model)
         self._tables: dict[tuple[Dialect, Guard | None, str], Table] = {}
@@ -128,7 +129,7 @@ class Rules:
         key = dialect, guard, fold
         table = self._tables.get(key)
         if table is None:
-            table = self._tables[key] = Table(self.model, dialect, fold=fold, guard=guard)
+            table = self._tables[key] = Table(self.model, dialect, fold=fold, guard=guard, audited=self._audited)
         return table
 
     def _guard(self, principal: Principal, guard: Guard | None) -> Guard | None:

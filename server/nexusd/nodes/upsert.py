@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypedDict, cast
 
 from nexusd.databases import statements
@@ -126,6 +126,8 @@ class _Writing:
     async def _write(self, session: Session, existed: bool | None) -> Upserted | None:  # noqa: FBT001
         query = statements.upsert(self.table, tuple(self.row), self.conflict)
         bound = query.bind([*self.row.values(), self.context.now], self.context.claims)
+        if existed is not None:
+            bound = replace(bound, is_new=lambda _record: not existed)
         result = await session.run(bound)
         if result.rows:
             created = bool(result.rows[0]["created"] if existed is None else not existed)

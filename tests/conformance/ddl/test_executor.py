@@ -223,12 +223,12 @@ def test_a_folder_that_is_not_there_is_refused() -> None:
 
 def test_tables_of_nexusd_itself_that_an_older_version_made_are_completed(database_url: str) -> None:
     assert migrate(database_url, registry()).verdict is Verdict.APPLIED
-    for table in ("_nexusd_api_key", "_nexusd_idempotency"):
+    for table in ("_nexusd_api_key", "_nexusd_idempotency", "_nexusd_audit"):
         rows(database_url, f"DROP TABLE {table}")
 
     with pytest.raises(SchemaPending):
         migrate(database_url, registry(), "verify")
     assert migrate(database_url, registry()).steps == 0
-    for table in ("_nexusd_api_key", "_nexusd_idempotency"):
+    for table in ("_nexusd_api_key", "_nexusd_idempotency", "_nexusd_audit"):
         assert rows(database_url, f"SELECT count(*) FROM {table}") == [(0,)]
     assert migrate(database_url, registry(), "verify").verdict is Verdict.UNCHANGED

@@ -296,6 +296,24 @@ def test_a_migrating_role_grants_new_tables_to_the_role_that_runs(postgres_serve
     assert rows(weak, "SELECT id FROM contacts") == [("1",)]
 
 
+def test_the_role_that_runs_may_add_to_the_audit_and_no_more(postgres_server: PostgresServer) -> None:
+    url = postgres_server.url("postgres")
+    weak = role_without(url, "GRANT USAGE ON SCHEMA public TO weak")
+    migrate(url, contacts(V1), change=lambda options: replace(options, runtime_role="weak"))
+
+    columns = "at, principal, workflow, node, execution_id, operation"
+    rows(weak, f"INSERT INTO _nexusd_audit ({columns}) VALUES (now(), 'p', 'w', 'n', 'e', 'insert')")
+    for statement in (
+        "DELETE FROM _nexusd_audit",
+        "UPDATE _nexusd_audit SET principal = 'q'",
+        "TRUNCATE _nexusd_audit",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            rows(weak, statement)
+    with pytest.raises(psycopg.errors.RaiseException, match="not changed"):
+        rows(url, "UPDATE _nexusd_audit SET principal = 'q'")
+
+
 def test_a_read_only_session_serves_what_matches_and_refuses_the_rest(postgres_server: PostgresServer) -> None:
     url = postgres_server.url("postgres")
     migrate(url, contacts(V1))
