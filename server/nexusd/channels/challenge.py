@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nexusd.definitions.access import is_scope
 from nexusd.errors import Unauthenticated
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def challenge(error: Unauthenticated | Forbidden, *, resource_metadata: str = ""
     elif error.reason != "missing":
         parts += ['error="invalid_token"', _description(error.detail)]
     wanted = scopes or (() if isinstance(error, Unauthenticated) else error.scopes)
+    # A token may claim to have what is no scope, and would end the header.
+    wanted = [scope for scope in wanted if is_scope(scope)]
     if wanted:
         parts.append(f'scope="{" ".join(wanted)}"')
     if resource_metadata:

@@ -1,4 +1,4 @@
-"""Who may run a workflow: the scopes that let a caller in (docs/reference.md, section 10)."""
+"""Who may run a workflow: the scopes that let a caller in (docs/reference.md, section 11)."""
 
 from __future__ import annotations
 
@@ -63,13 +63,18 @@ _WORD: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,200}")
 _KNOWN: Final = re.compile(r"workflow:(?:\*|[A-Za-z0-9_-]{1,64}):execute|model:[A-Za-z_][A-Za-z0-9_]*:(?:read|write)")
 
 
+def is_scope(text: str) -> bool:
+    """Whether a text can be a scope."""
+    return _WORD.fullmatch(text) is not None
+
+
 def scope_fault(scope: str) -> str | None:
     """What is wrong with a scope that is to be given out; None: nothing.
 
     Any word may be one, since workflows demand what they like; but one that begins like those that nexusd knows and is
     none would let nobody in.
     """
-    if not _WORD.fullmatch(scope):
+    if not is_scope(scope):
         return "a scope is printable ASCII without blanks, quotes and backslashes"
     if scope.startswith(("workflow:", "model:")) and not _KNOWN.fullmatch(scope):
         return "must be workflow:<name>:execute, workflow:*:execute, model:<Name>:read or model:<Name>:write"

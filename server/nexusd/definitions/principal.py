@@ -15,7 +15,7 @@ class Principal:
 
     Attributes:
         id: stable name of the credential, such as `key:ci` or `jwt:alice`; `anonymous` without authentication.
-        scopes: as in docs/reference.md, section 10; `*` allows everything.
+        scopes: as in docs/reference.md, section 11; `*` allows everything.
         claims: what row policies may read.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from nexusd.definitions.access import scope_fault
 from nexusd.definitions.model_loader import INPUT_KEYS, read_field
 from nexusd.definitions.workflow import (
     Connection,
@@ -59,13 +60,21 @@ def read_workflow(name: str, entry: Entry) -> Workflow:
         batch_writes=options["batch_writes"].flag() if "batch_writes" in options else False,
         max_body_bytes=_optional_integer(options, "max_body_bytes"),
         timeout_s=(options["timeout_s"].number() if "timeout_s" in options else None) or 30.0,
-        scopes=options["scopes"].texts("scopes") if "scopes" in options else (),
+        scopes=_read_scopes(options["scopes"]) if "scopes" in options else (),
         rate_limit=_read_rate_limit(options["rate_limit"]) if "rate_limit" in options else None,
         durable=options["durable"].flag() if "durable" in options else False,
         queue=_mapping(options, "queue"),
         schedule=_mapping(options, "schedule"),
         retention_days=_optional_integer(options, "retention_days"),
     )
+
+
+def _read_scopes(entry: Entry) -> tuple[str, ...]:
+    for item in entry.elements("scopes"):
+        fault = scope_fault(item.value) if isinstance(item.value, str) else None
+        if fault is not None:
+            item.wrong(fault)
+    return entry.texts("scopes")
 
 
 def _optional_integer(options: Mapping[str, Entry], key: str) -> int | None:

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from nexusd.definitions.access import access_to, sees_all
+from nexusd.definitions.loader import load_registry
 from nexusd.definitions.model import Operation
 from nexusd.definitions.principal import ANONYMOUS, Principal
 from nexusd.definitions.workflow import Workflow
+from nexusd.embedding.references import PythonDefinitions
+from nexusd.errors import ConfigurationError
 
 PLAIN = Workflow(name="refund", nodes=())
 DEMANDING = Workflow(name="refund", nodes=(), scopes=("billing", "second"))
@@ -59,3 +65,16 @@ def test_others_executions_are_seen_by_who_may_everything_and_by_admins() -> Non
     assert sees_all(ANONYMOUS)
     assert sees_all(Principal("key:k", frozenset({"admin"})))
     assert not sees_all(Principal("key:k", frozenset({"workflow:*:execute"})))
+
+
+@pytest.mark.parametrize("scope", ['bil"ling', "bil ling", "workflow:refund", "model:Contact", "é"])
+def test_a_workflow_cannot_demand_what_nobody_can_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scope: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    workflow = {"scopes": [scope], "nodes": {"n": {"type": "TransformNode"}}}
+    Path("r.yaml").write_text(json.dumps({"version": 1, "workflows": {"refund": workflow}}))
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_registry("r.yaml", PythonDefinitions())
+    assert [problem.line for problem in caught.value.problems] == [1]
