@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nexusd.ddl.options import DDLOptions
     from nexusd.ddl.target import Connect, Target
     from nexusd.definitions.registry import Registry
+    from nexusd.engines.admission import Places
     from nexusd.engines.engine import Engine
     from nexusd.events import Observer
     from nexusd.nodes.function import FindFunction
@@ -296,6 +297,14 @@ def limits(settings: AuthSettings) -> Limits:
 
     rate = settings.rate_limit
     return Limits(None if rate is None else RateLimit(rate.requests, rate.per_s))
+
+
+def places(settings: Settings, observe: Observer) -> Places:
+    """How much may run at once."""
+    from nexusd.engines.admission import Places
+
+    http, per_caller = settings.http, settings.auth.max_in_flight or None
+    return Places(http.max_in_flight, http.queue_timeout_s, observe, per_caller=per_caller)
 
 
 def http_channel(

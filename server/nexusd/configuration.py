@@ -293,7 +293,9 @@ def _out_of_range(setting: Setting, value: object) -> str | None:
     if key == "port" and not 0 <= _number(value) <= 65535:  # noqa: PLR2004 - 16 bits
         return "must lie between 0 and 65535"
     if key.endswith(("_s", "_bytes", "_days")) or key in {"pool_max", "workers", "max_in_flight"}:
-        minimum = 0 if key in {"wait_s", "grace_s"} else 1 if isinstance(value, int) else 0.001
+        minimum = 1 if isinstance(value, int) else 0.001
+        if key in {"wait_s", "grace_s"} or setting == ("auth", "max_in_flight"):
+            minimum = 0
         if not minimum <= _number(value) < math.inf:
             return f"must be at least {minimum}"
     if key == "trace_ratio" and not 0 <= _number(value) <= 1:

@@ -7,13 +7,14 @@ import os
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from nexusd.definitions.execution import Execution, Invocation, new_uuid7
 from nexusd.definitions.principal import shown
 from nexusd.definitions.registry import Registry
 from nexusd.definitions.trace import ids
 from nexusd.definitions.wire import write_json
+from nexusd.engines.admission import Places, Taken
 from nexusd.engines.engine import Engine, Run
 from nexusd.engines.history import History, Record, Status
 from nexusd.engines.keyed_requests import KeyedRequests
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     from nexusd.engines.keys import Keyed
     from nexusd.engines.peers import Peers
     from nexusd.planning.plan import Plan
+
+
+UNBOUNDED: Final = 1_000_000
+"""Places where nothing bounds what runs at once."""
 
 
 class Served:
@@ -85,6 +90,7 @@ class Runtime:
         served: what there is to run, and how it changes.
         limits: how often it may be run; None: as often as anybody likes.
         peers: the processes that serve with this one.
+        places: how much may run at once.
         secret: seals what clients carry from one call to the next; the same in every process on one database.
     """
 
@@ -105,6 +111,7 @@ class Runtime:
         self._keys = KeyedRequests(self.history, observe, kept=keeps_keys)
         self.limits: Limits | None = None
         self.peers: Peers = Alone()
+        self.places = Places(UNBOUNDED, 1.0, observe)
         self._observe = observe
         self._background: set[asyncio.Task[None]] = set()
         self.secret = os.urandom(32)
@@ -153,30 +160,40 @@ class Runtime:
             NexusError: anything of the contract's table, `execution_id` set once the run had begun.
         """
         plan = self._admit(invocation)
-        if invocation.idempotency_key is None or invocation.dry_run:
-            return await self._attended(plan, invocation, None)
-        with self._keys.serving(plan, invocation) as keyed:
-            return await self._attended(plan, invocation, keyed)
+        taken = await self.places.enter(plan.workflow, invocation)
+        try:
+            if invocation.idempotency_key is None or invocation.dry_run:
+                return await self._attended(plan, invocation, None)
+            with self._keys.serving(plan, invocation) as keyed:
+                return await self._attended(plan, invocation, keyed)
+        finally:
+            taken.leave()
 
-    async def start(self, invocation: Invocation, done: Callable[[], None]) -> tuple[Record, bool]:
+    async def start(self, invocation: Invocation) -> tuple[Record, bool]:
         """Begin to run a workflow that nobody waits for; how it ends stands in the history.
 
-        Args:
-            invocation: its deadline, if any, counts.
-            done: called when it has ended, however it has; at once where nothing had to be begun.
+        It keeps its place until it has ended, and its deadline, if it has one, counts.
 
         Returns:
             The execution, and whether an earlier request under the same Idempotency-Key began it.
 
         Raises:
-            NexusError: it cannot be started; `done` is not called.
+            NexusError: it cannot be started.
         """
         plan = self._admit(invocation)
+        taken = await self.places.enter(plan.workflow, invocation)
+        try:
+            return await self._start(plan, invocation, taken)
+        except BaseException:
+            taken.leave()
+            raise
+
+    async def _start(self, plan: Plan, invocation: Invocation, taken: Taken) -> tuple[Record, bool]:
         keyed = None
         if invocation.idempotency_key is not None and not invocation.dry_run:
             keyed = await self._keys.begin(plan, invocation, self.database)
             if keyed.record is not None:
-                done()
+                taken.leave()
                 return keyed.record, True
         inputs = plan.decode(invocation.inputs) if keyed is None else keyed.inputs
         record = _begin(self.history, invocation, None)
@@ -184,7 +201,7 @@ class Runtime:
         record.task = task
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-        task.add_done_callback(lambda _task: done())
+        task.add_done_callback(lambda _task: taken.leave())
         if keyed is not None:
             keyed.record = record
             task.add_done_callback(lambda _task: self._keys.end(keyed))
@@ -231,7 +248,7 @@ class Runtime:
         if keyed is not None and keyed.answer is not None:
             answer = keyed.answer
             if not keyed.is_replay:
-                self._finished(invocation, record, started)
+                _finished(self._observe, invocation, record, started)
             return Execution(
                 id=answer.execution_id,
                 workflow=plan.name,
@@ -239,7 +256,7 @@ class Runtime:
                 duration_ms=answer.duration_ms,
                 replayed=keyed.is_replay,
             )
-        duration_s = self._finished(invocation, record, started)
+        duration_s = _finished(self._observe, invocation, record, started)
         return Execution(
             id=record.id,
             workflow=plan.name,
@@ -258,7 +275,7 @@ class Runtime:
             self._failed(invocation, record, error, started)
         else:
             self.history.keep_outputs(record, outputs)
-            self._finished(invocation, record, started)
+            _finished(self._observe, invocation, record, started)
 
     async def _run(
         self, plan: Plan, invocation: Invocation, record: Record, inputs: Mapping[str, object], keyed: Keyed | None
@@ -282,21 +299,6 @@ class Runtime:
             return await self._engine.run(run)
         with span.child(f"execute {plan.name}", {"nexusd.execution.id": record.id}) as inner:
             return await self._engine.run(replace(run, span=inner))
-
-    def _finished(self, invocation: Invocation, record: Record, started: float) -> float:
-        duration_s = time.perf_counter() - started
-        record.end(Status.COMPLETED, round(duration_s * 1000, 3))
-        self._observe(
-            ExecutionFinished(
-                record.workflow,
-                record.channel,
-                record.id,
-                invocation.request_id,
-                duration_s,
-                *_caller(invocation),
-            ),
-        )
-        return duration_s
 
     def _failed(
         self, invocation: Invocation, record: Record, error: BaseException, started: float
@@ -325,6 +327,15 @@ class Runtime:
         else:
             self._observe(ExecutionFailed(*place, told.code.value, told.node, *_caller(invocation)))
         return told if attended else None
+
+
+def _finished(observe: Observer, invocation: Invocation, record: Record, started: float) -> float:
+    """Note that a run completed; how long it took in seconds."""
+    duration_s = time.perf_counter() - started
+    record.end(Status.COMPLETED, round(duration_s * 1000, 3))
+    place = (record.workflow, record.channel, record.id, invocation.request_id, duration_s)
+    observe(ExecutionFinished(*place, *_caller(invocation)))
+    return duration_s
 
 
 def _begin(history: History, invocation: Invocation, task: asyncio.Task[None] | None) -> Record:

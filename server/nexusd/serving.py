@@ -95,6 +95,7 @@ class Serving:
         ):
             runtime.peers = self._peers
             runtime.limits = catalog.limits(self._loaded.settings.auth)
+            runtime.places = catalog.places(self._loaded.settings, self._observe)
             yield runtime, self._services(runtime, authenticator, telemetry)
 
     @contextlib.asynccontextmanager

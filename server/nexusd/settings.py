@@ -144,6 +144,7 @@ class AuthSettings:
     Attributes:
         admin_key: a key that may do everything, to begin with; empty: none.
         rate_limit: of each principal.
+        max_in_flight: executions of each principal that run at once; 0: as many as `http.max_in_flight` lets.
     """
 
     enabled: bool = False
@@ -151,6 +152,7 @@ class AuthSettings:
     api_keys: tuple[ApiKeySettings, ...] = ()
     jwt: JwtSettings | None = None
     rate_limit: RateSettings | None = None
+    max_in_flight: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

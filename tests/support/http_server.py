@@ -22,6 +22,7 @@ from nexusd.definitions.model import Field, FieldType
 from nexusd.definitions.registry import Registry
 from nexusd.definitions.shape import ANYTHING
 from nexusd.definitions.workflow import DeclaredInput, Node, Workflow
+from nexusd.engines.admission import Places
 from nexusd.engines.inline import InlineEngine
 from nexusd.errors import UniqueViolation
 from nexusd.nodes.node import Binding, Choice, Effects, FirstOf, Slot
@@ -211,7 +212,9 @@ class HttpServer:
         made = {each.name: each for each in (*map(workflow, runners), *self.workflows)}
         plans = compile_registry(Registry(workflows=made), types)
         self.runtime = Runtime(plans, InlineEngine(), NoDatabase(), self.events.append, keeps_keys=False)
-        settings = Settings(http=self.settings, server=ServerSettings(grace_s=self.grace_s))
+        http = self.settings
+        self.runtime.places = Places(http.max_in_flight, http.queue_timeout_s, self.events.append)
+        settings = Settings(http=http, server=ServerSettings(grace_s=self.grace_s))
         telemetry = Telemetry(self.events.append)
         channel = HttpChannel(self.runtime, settings, self.socket, self.health, None, telemetry)
         self.routes = channel.routes

@@ -6,7 +6,7 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import pytest
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from nexusd.events import Event, Observer
     from nexusd.nodes.node import NodeContext, Runner
     from tests.support.connections import OpenDatabase
+
+T = TypeVar("T")
 
 ENTRY: Final = Model(
     name="Entry",
@@ -216,7 +218,7 @@ async def processes(open_database: OpenDatabase, database_url: str) -> Processes
     return made
 
 
-async def soon(task: Awaitable[Execution]) -> Execution:
+async def soon(task: Awaitable[T]) -> T:
     """Its result, within the time that a test may wait."""
     async with asyncio.timeout(WAIT_S):
         return await task

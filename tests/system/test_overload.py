@@ -47,5 +47,5 @@ def test_overload_costs_only_the_excess(tmp_path: Path) -> None:
     assert live.status_code == 200
     assert set(over.statuses) <= {"200", "503"}
     assert over.failures == 0
-    # The rest of what is promised is measured where no other process takes the time: unit/channels/http/test_admission.
+    # The rest of what is promised is measured where no other process takes the time: unit/engines/test_admission.
     assert over.completed / 3 >= 0.7 * at_capacity.completed / 2

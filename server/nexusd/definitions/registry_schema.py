@@ -126,6 +126,7 @@ def _workflow() -> dict[str, object]:
                 "outputs": _OBJECT,
                 "transaction": {"enum": [m.value for m in TransactionMode]},
                 "scopes": _TEXTS,
+                "max_in_flight": {"anyOf": [{"type": "null"}, {"type": "integer", "minimum": 1}]},
                 "rate_limit": {"anyOf": [{"type": "null"}, limit]},
                 "timeout_s": _SECONDS,
                 **dict.fromkeys(("batch_writes", "durable"), _FLAG),

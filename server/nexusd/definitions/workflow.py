@@ -104,6 +104,7 @@ class Workflow:
     timeout_s: float = 30.0
     scopes: tuple[str, ...] = ()
     rate_limit: RateLimit | None = None
+    max_in_flight: int | None = None
     durable: bool = False
     queue: Mapping[str, object] | None = None
     schedule: Mapping[str, object] | None = None

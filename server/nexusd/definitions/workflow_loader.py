@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WORKFLOW_KEYS: Final = (
     "description", "inputs", "nodes", "connections", "outputs", "transaction", "batch_writes", "max_body_bytes",
-    "timeout_s", "scopes", "rate_limit", "durable", "queue", "schedule", "retention_days", "from",
+    "timeout_s", "scopes", "rate_limit", "max_in_flight", "durable", "queue", "schedule", "retention_days", "from",
 )  # fmt: skip
 NODE_KEYS: Final = ("type", "params", "when", "foreach", "concurrency", "retry", "timeout_s", "on_error")
 OPTION_KEYS: Final = (
@@ -62,6 +62,7 @@ def read_workflow(name: str, entry: Entry) -> Workflow:
         timeout_s=(options["timeout_s"].number() if "timeout_s" in options else None) or 30.0,
         scopes=_read_scopes(options["scopes"]) if "scopes" in options else (),
         rate_limit=_read_rate_limit(options["rate_limit"]) if "rate_limit" in options else None,
+        max_in_flight=_optional_integer(options, "max_in_flight"),
         durable=options["durable"].flag() if "durable" in options else False,
         queue=_mapping(options, "queue"),
         schedule=_mapping(options, "schedule"),

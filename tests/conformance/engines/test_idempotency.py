@@ -169,21 +169,21 @@ async def test_call_outside_is_made_once(processes: Processes) -> None:
 
 
 async def test_asynchronous_requests_under_one_key_are_one_execution(processes: Processes) -> None:
-    process, ended = processes.first, asyncio.Semaphore(0)
-    first, began = await process.runtime.start(process.invocation("held", "k", name="a"), ended.release)
+    process = processes.first
+    first, began = await process.runtime.start(process.invocation("held", "k", name="a"))
     await process.meeting.entered.acquire()
-    again, replayed = await process.runtime.start(process.invocation("held", "k", name="a"), ended.release)
-    await ended.acquire()
+    again, replayed = await process.runtime.start(process.invocation("held", "k", name="a"))
     process.meeting.open.set()
-    await ended.acquire()
-    late, found = await process.runtime.start(process.invocation("held", "k", name="a"), ended.release)
+    assert first.task is not None
+    await soon(first.task)
+    late, found = await process.runtime.start(process.invocation("held", "k", name="a"))
     assert (first, first, began, replayed, found) == (again, late, False, True, True)
     answer = await process.execute("held", "k", name="a")
     assert (answer.id, json.loads(first.outputs or b"")) == (first.id, told(answer)[1])
 
     # Another process, or this one after a restart, does not remember the run but has its answer.
     other = await processes.start()
-    record, found = await other.runtime.start(other.invocation("held", "k", name="a"), ended.release)
+    record, found = await other.runtime.start(other.invocation("held", "k", name="a"))
     assert (record.id, record.status, record.outputs, found) == (first.id, "completed", first.outputs, True)
     assert record.started_at[:22] == first.started_at[:22]
     assert await processes.names() == ["a"]
@@ -193,11 +193,11 @@ async def test_asynchronous_request_under_a_key_in_use_is_refused(processes: Pro
     process = processes.first
     await process.execute("single", "k", name="a")
     with pytest.raises(IdempotencyMismatch):
-        await process.runtime.start(process.invocation("single", "k", name="b"), lambda: None)
+        await process.runtime.start(process.invocation("single", "k", name="b"))
     first = asyncio.create_task(process.execute("held", "k", name="a"))
     await process.meeting.entered.acquire()
     with pytest.raises(IdempotencyInFlight):
-        await process.runtime.start(process.invocation("held", "k", name="a"), lambda: None)
+        await process.runtime.start(process.invocation("held", "k", name="a"))
     process.meeting.open.set()
     await soon(first)
 
@@ -238,7 +238,7 @@ async def test_claim_of_a_run_that_was_cut_off_says_so(processes: Processes) -> 
     with pytest.raises(IdempotencyMismatch):
         await process.execute("loose_held", "k", name="b")
     with pytest.raises(UnknownOutcome):
-        await process.runtime.start(process.invocation("loose_held", "k", name="a"), lambda: None)
+        await process.runtime.start(process.invocation("loose_held", "k", name="a"))
     assert await processes.names() == ["a"]
 
 

@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from nexusd.channels.connection import Limits
-from nexusd.channels.http.admission import Admission
 from nexusd.channels.http.documents import Documents
 from nexusd.channels.http.door import HttpDoor
 from nexusd.channels.http.execute import ExecuteHandler
@@ -47,8 +46,7 @@ class HttpChannel:
         http = settings.http
         self._runtime = runtime
         self._grace_s = settings.server.grace_s
-        admission = Admission(http.max_in_flight, http.queue_timeout_s)
-        self._execute = ExecuteHandler(runtime, http, admission, telemetry.observe)
+        self._execute = ExecuteHandler(runtime, http)
         self._executions = Executions(runtime.history, runtime.peers)
         router = Router()
         router.add("POST", "/workflows/{name}/execute", self._execute)

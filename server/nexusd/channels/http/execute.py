@@ -12,15 +12,12 @@ from nexusd.channels.channel import execution_view
 from nexusd.definitions.execution import Invocation
 from nexusd.definitions.wire import write_json
 from nexusd.errors import MalformedBody, Overloaded
-from nexusd.events import RequestShed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nexusd.channels.http.admission import Admission
     from nexusd.channels.http.exchange import Exchange
     from nexusd.definitions.limits import Standing
-    from nexusd.events import Observer
     from nexusd.runtime import Runtime
     from nexusd.settings import HttpSettings
 
@@ -40,11 +37,9 @@ _envelopes: Final = msgspec.json.Decoder(_Envelope)
 class ExecuteHandler:
     """Runs workflows for HTTP requests."""
 
-    def __init__(self, runtime: Runtime, settings: HttpSettings, admission: Admission, observe: Observer) -> None:
+    def __init__(self, runtime: Runtime, settings: HttpSettings) -> None:
         self._runtime = runtime
         self._settings = settings
-        self._admission = admission
-        self._observe = observe
         self.accepts_async = True
 
     async def __call__(self, exchange: Exchange, name: str) -> None:
@@ -77,11 +72,6 @@ class ExecuteHandler:
         if respond_async and not self.accepts_async:
             raise Overloaded("the server is stopping; try again later")
         # In flight from here on: counted earlier, slow bodies would keep everybody else out.
-        try:
-            await self._admission.enter()
-        except Overloaded:
-            self._observe(RequestShed("http", "max_in_flight"))
-            raise
         if respond_async:
             await self._start(exchange, invocation, headers)
         else:
@@ -91,7 +81,6 @@ class ExecuteHandler:
         try:
             execution = await self._runtime.execute(invocation)
         finally:
-            self._admission.leave()
             exchange.extra += standing_headers(invocation.standings)
         exchange.execution_id = execution.id
         answer = {
@@ -108,10 +97,7 @@ class ExecuteHandler:
     async def _start(self, exchange: Exchange, invocation: Invocation, headers: list[tuple[bytes, bytes]]) -> None:
         """Answer where the outcome will be found; the run keeps its place until it has ended."""
         try:
-            record, replayed = await self._runtime.start(invocation, self._admission.leave)
-        except BaseException:
-            self._admission.leave()
-            raise
+            record, replayed = await self._runtime.start(invocation)
         finally:
             exchange.extra += standing_headers(invocation.standings)
         exchange.execution_id = record.id

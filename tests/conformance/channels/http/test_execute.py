@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from nexusd.engines.admission import Places
 from nexusd.events import ErrorUnexpected, RequestFinished, RequestShed
 from tests.support.http_server import WAIT_S, workflow
 
@@ -262,6 +264,33 @@ def test_who_waits_for_a_place_gets_it(serve_http: Callable[..., HttpServer]) ->
         server.gate.open()
 
         assert [first.answer().status, second.answer().status] == [200, 200]
+
+
+def test_who_waits_for_a_busy_workflow_takes_no_place_from_the_rest(serve_http: Callable[..., HttpServer]) -> None:
+    busy = replace(workflow("hold"), name="busy", max_in_flight=1)
+    server = serve_http(workflows=(busy,), max_in_flight=2, queue_timeout_s=WAIT_S)
+    with server.connect() as first, server.connect() as second:
+        first.execute("busy")
+        assert server.gate.entered.acquire(timeout=WAIT_S)
+        second.execute("busy")
+
+        assert server.execute("echo").status_code == 200
+        assert not server.gate.entered.acquire(blocking=False)
+        server.gate.open()
+        assert [first.answer().status, second.answer().status] == [200, 200]
+
+
+def test_a_caller_has_so_many_places(serve_http: Callable[..., HttpServer]) -> None:
+    server = serve_http(queue_timeout_s=0.05)
+    server.runtime.places = Places(10, 0.05, server.events.append, per_caller=1)
+    with server.connect() as first:
+        first.execute("hold")
+        assert server.gate.entered.acquire(timeout=WAIT_S)
+
+        assert server.execute("echo").json()["code"] == "overloaded"
+        server.gate.open()
+        assert first.answer().status == 200
+    assert server.execute("echo").status_code == 200
 
 
 def test_a_slow_body_takes_no_place(serve_http: Callable[..., HttpServer]) -> None:

@@ -1,4 +1,4 @@
-"""How many requests run at once, and what becomes of the rest."""
+"""How many executions run at once, and what becomes of the rest."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ import asyncio
 import random
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nexusd.errors import Overloaded
+from nexusd.events import RequestShed
+
+if TYPE_CHECKING:
+    from nexusd.definitions.execution import Invocation
+    from nexusd.definitions.workflow import Workflow
+    from nexusd.events import Observer
 
 SUSTAINED_S: Final = 0.1
 """How long callers have waited without a break when it is no burst any more."""
@@ -39,7 +45,7 @@ class Admission:
     """
 
     def __init__(self, limit: int, timeout_s: float) -> None:
-        self._limit = limit
+        self.limit = limit
         self._free = limit
         self._timeout_s = timeout_s
         self._waiting: deque[_Waiter] = deque()
@@ -74,6 +80,11 @@ class Admission:
                 raise Overloaded from error
             raise
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody has a place or waits for one."""
+        return self._free == self.limit and not self._waiting
+
     def leave(self) -> None:
         """Give a place back."""
         now = asyncio.get_running_loop().time()
@@ -86,7 +97,7 @@ class Admission:
     @property
     def _hold_s(self) -> float:
         """How long a place is held, about."""
-        return max(self._pace_s * self._limit, SHORTEST_HOLD_S)
+        return max(self._pace_s * self.limit, SHORTEST_HOLD_S)
 
     def _give(self, now: float) -> None:
         """Hand a place to the newest who waits, or keep it a moment for somebody newer still."""
@@ -120,3 +131,73 @@ class Admission:
             waiter.place.set_result(None)
         if self._free and self._waiting:
             self._offer_later()
+
+
+class Places:
+    """Bounds what runs at once: of a workflow, for a caller, and in all.
+
+    Who waits for its workflow or for its own other calls takes no place of the rest meanwhile.
+
+    Args:
+        limit: executions that run at once in this process.
+        timeout_s: the longest wait for each place.
+        per_caller: executions of one caller that run at once; None: as many as there are places.
+    """
+
+    def __init__(self, limit: int, timeout_s: float, observe: Observer, *, per_caller: int | None = None) -> None:
+        self._all = Admission(limit, timeout_s)
+        self._timeout_s = timeout_s
+        self._observe = observe
+        self._per_caller = per_caller
+        self._narrow: dict[tuple[str, str], Admission] = {}
+
+    async def enter(self, workflow: Workflow, invocation: Invocation) -> Taken:
+        """Take a place of each kind.
+
+        Raises:
+            Overloaded: one did not come free in time.
+        """
+        taken = Taken(self._narrow)
+        try:
+            if workflow.max_in_flight is not None:
+                await self._enter(taken, ("workflow", workflow.name), workflow.max_in_flight)
+            if self._per_caller is not None:
+                await self._enter(taken, ("caller", invocation.principal.id), self._per_caller)
+            await self._all.enter()
+        except Overloaded:
+            self._observe(RequestShed(invocation.channel, "max_in_flight"))
+            taken.leave()
+            raise
+        except BaseException:
+            taken.leave()
+            raise
+        taken.add(("", ""), self._all)
+        return taken
+
+    async def _enter(self, taken: Taken, key: tuple[str, str], limit: int) -> None:
+        admission = self._narrow.get(key)
+        if admission is None or admission.limit != limit:
+            admission = self._narrow[key] = Admission(limit, self._timeout_s)
+        await admission.enter()
+        taken.add(key, admission)
+
+
+class Taken:
+    """The places of one execution."""
+
+    __slots__ = ("_known", "_places")
+
+    def __init__(self, known: dict[tuple[str, str], Admission]) -> None:
+        self._known = known
+        self._places: list[tuple[tuple[str, str], Admission]] = []
+
+    def add(self, key: tuple[str, str], admission: Admission) -> None:
+        """Note a place that was taken."""
+        self._places.append((key, admission))
+
+    def leave(self) -> None:
+        """Give them back; what nobody uses any more is forgotten, so that callers who came once leave nothing."""
+        for key, admission in self._places:
+            admission.leave()
+            if admission.is_idle and self._known.get(key) is admission:
+                del self._known[key]

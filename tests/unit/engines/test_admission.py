@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from nexusd.channels.http.admission import Admission
+from nexusd.engines.admission import Admission
 from nexusd.errors import Overloaded
 from tests.support.virtual_time import run_in_virtual_time
 
