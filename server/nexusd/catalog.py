@@ -357,6 +357,19 @@ def mcp_channel(
     return McpChannel(server, sock, settings, lambda app: Guard(app, *rest), telemetry.observe)
 
 
+async def mcp_stdio(runtime: Runtime, settings: Settings, toolset: str | None, version: str, observe: Observer) -> None:
+    """Serve MCP over standard input and output to the end."""
+    from nexusd.channels.channel import Telemetry
+    from nexusd.channels.http.problems import STATUS
+    from nexusd.channels.mcp.calls import Calls
+    from nexusd.channels.mcp.endpoint import Endpoint
+    from nexusd.channels.mcp.stdio import serve_stdio
+    from nexusd.channels.mcp.view import View
+
+    calls = Calls(runtime, STATUS, settings.mcp.max_result_bytes, Telemetry(observe))
+    await serve_stdio(Endpoint(View(runtime, toolset), calls, version=version))
+
+
 def preload(settings: Settings) -> None:
     """Import what will serve HTTP and the database; called while the schema executor waits for the database."""
     import nexusd.channels.http.channel

@@ -102,6 +102,11 @@ class Arguments:
         self._values = {**before, **{flag: value for flag, value in values.items() if value not in (None, [])}}
         self._values["--set"] = [*_texts(before.get("--set")), *_texts(values.get("--set"))]
 
+    @property
+    def verb_follows(self) -> bool:
+        """Whether this is a group, and one of its commands is next."""
+        return self._context.invoked_subcommand is not None
+
     def replaced(self, options: Sequence[Option], values: Mapping[str, object]) -> Arguments:
         """The same command as if it had been given these options."""
         return Arguments(options, values, self._context)

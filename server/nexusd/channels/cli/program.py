@@ -15,6 +15,7 @@ from nexusd.channels.cli.exits import INTERNAL
 from nexusd.channels.cli.healthcheck import healthcheck
 from nexusd.channels.cli.init_command import FOLDER, init
 from nexusd.channels.cli.keys_command import keys
+from nexusd.channels.cli.mcp_command import mcp
 from nexusd.channels.cli.migrate_commands import migrate
 from nexusd.channels.cli.options import GLOBAL, Arguments, Option, Session, command, invoke
 from nexusd.channels.cli.output import write
@@ -74,6 +75,7 @@ def build_program() -> typer.Typer:
     program.command("workflows")(command(workflows, WORKFLOWS, WORKFLOW))
     program.add_typer(migrate(), name="migrate")
     program.add_typer(executions(), name="executions")
+    program.add_typer(mcp(), name="mcp")
     program.add_typer(keys(), name="keys")
     program.command("test")(command(test, TEST, PATH))
     program.command("reload")(command(reload, RELOAD))
