@@ -111,9 +111,10 @@ class Serving:
         if self._monitoring is None:
             yield Telemetry(self._observe)
             return
+        read_from = (runtime.database.stats, self._health.channels, self._peers)
         tracer = catalog.tracer(self._loaded.settings.monitoring, __version__, self._observe)
         try:
-            async with self._monitoring.running(runtime.database.stats, self._health.channels) as scrape:
+            async with self._monitoring.running(*read_from) as scrape:
                 yield Telemetry(self._observe, scrape, tracer)
         finally:
             if tracer is not None:

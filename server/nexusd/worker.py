@@ -23,6 +23,7 @@ from nexusd.supervisor.colleagues import Colleagues
 from nexusd.supervisor.health import HealthBoard
 from nexusd.supervisor.line import Line, LineError
 from nexusd.supervisor.services import SERVICE_FAILED, Supervisor
+from nexusd.telemetry.crew_counts import SUBJECT as METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,6 +112,8 @@ async def _serve(
             # Whoever was told where the outcome of a run will be found finds it at the successor.
             with contextlib.suppress(LineError):
                 await line.ask("legacy", runtime.history.written(), LEGACY_S)
+                if watch.monitoring is not None:
+                    await line.ask(METRICS, watch.monitoring.report(), LEGACY_S)
             return code
         finally:
             await line.end()

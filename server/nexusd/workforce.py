@@ -22,6 +22,8 @@ from nexusd.supervisor.crew import Crew
 from nexusd.supervisor.reload import Reloads
 from nexusd.supervisor.signals import own_signals
 from nexusd.supervisor.worker_process import WorkerProcess, start_worker
+from nexusd.telemetry.crew_counts import SUBJECT as METRICS
+from nexusd.telemetry.crew_counts import CrewCounts
 
 if TYPE_CHECKING:
     import socket
@@ -51,6 +53,7 @@ class Workforce:
         self._outcome = outcome
         self._sockets = sockets
         self._observe = watch.observe
+        self._counts = CrewCounts(watch.monitoring.metrics) if watch.monitoring is not None else None
         self._crew = Crew(server.workers, partial(self._hire, loaded, outcome), watch.observe, grace_s=server.grace_s)
         self._turns = -1
         self._asked = asyncio.Event()
@@ -146,17 +149,28 @@ class Workforce:
             path=tuple(sys.path),
         )
         descriptors = (self._turns, *order.sockets.values())
-        return await start_worker(order.written(), descriptors, self._answering, self._observe)
+        worker = await start_worker(order.written(), descriptors, self._answering, self._observe)
+        if self._counts is not None:
+            leave = self._counts.leave
+            worker.exited.add_done_callback(lambda _exited: leave(worker.pid))
+        return worker
 
     def _answering(self, worker: WorkerProcess) -> Callable[[str, object], Awaitable[object]]:
-        """What answers a worker: the others; or who follows it, which is told what it leaves."""
+        """What answers a worker: the others; who follows it, which is told what it leaves; or its last counts."""
 
         async def answer(subject: str, body: object) -> object:
             if subject == "legacy":
                 self._crew.bequeath(worker, body)
                 return None
+            if subject == METRICS:
+                if self._counts is not None:
+                    self._counts.note(body)
+                return None
             about, question = body if isinstance(body, list) else ("", None)
-            return await self._crew.gather(about, question, but=worker)
+            answers = await self._crew.gather(about, question, but=worker)
+            if about == METRICS and self._counts is not None:
+                return self._counts.answer(question, answers)
+            return answers
 
         return answer
 

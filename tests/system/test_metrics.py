@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import socket
 from collections import Counter
 from typing import TYPE_CHECKING, Final
@@ -203,3 +204,32 @@ def test_both_formats_can_be_parsed(folder: Path, sqlite_url: str, accept: str, 
     parse = openmetrics.text_string_to_metric_families if is_openmetrics else text_string_to_metric_families
     found = {family.name for family in parse(answer.text)}
     assert found == set(FAMILIES)
+
+
+def test_one_scrape_is_the_sum_over_workers_also_of_those_that_have_ended(folder: Path, sqlite_url: str) -> None:
+    executions = "nexusd_workflow_executions_total"
+
+    def ask(daemon: Daemon, first: int, times: int) -> None:
+        # Each over a connection of its own, so that both workers are asked.
+        for i in range(first, first + times):
+            assert daemon.execute("add_contact", {"email": f"{i}@b.example"}).status_code == 200
+
+    daemon = monitored(folder, sqlite_url)
+    daemon.arguments = ("--workers", "2")
+    with daemon:
+        ask(daemon, 0, 20)
+        first = [count(scrape(daemon.http), executions) for _ in range(4)]
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for("registry.loaded")
+        ask(daemon, 20, 20)
+        after = [scrape(daemon.http) for _ in range(4)]
+    workers = {line["worker"] for line in daemon.log if line["event"] == "request.finished"}
+
+    assert {1, 2} == workers
+    assert first == [20] * 4
+    assert [count(each, executions) for each in after] == [40] * 4
+    requests = "http_server_request_duration_seconds_count"
+    assert [count(each, requests, http_route="/metrics") for each in after] == [4, 5, 6, 7]
+    assert count(after[0], "nexusd_build_info") == 1
+    assert count(after[0], "nexusd_channel_up") == 2
+    assert count(after[0], "nexusd_startup_duration_seconds", phase="ready") > 0

@@ -50,18 +50,16 @@ class Scrape:
 
     Args:
         metrics: of this process.
-        others: asks the others; None where there are none.
+        others: asks the others.
     """
 
-    def __init__(self, metrics: Metrics, others: Others | None = None) -> None:
+    def __init__(self, metrics: Metrics, others: Others) -> None:
         self._metrics = metrics
         self._others = others
 
     async def __call__(self, accept: str) -> tuple[str, bytes]:
         """Content type and text for an `Accept` header."""
-        snapshots = [self._metrics.snapshot()]
-        if self._others is not None:
-            snapshots += await self._others()
+        snapshots = [self._metrics.snapshot(), *await self._others()]
         # Writing thousands of series takes a while, during which requests go on.
         return await asyncio.to_thread(expose, merged(FAMILIES, snapshots), accept)
 

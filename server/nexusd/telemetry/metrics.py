@@ -94,7 +94,7 @@ class Metrics:
         """All numbers of this process; called in the thread of the event loop."""
         found = {series.family.name: series.series() for series in self._series}
         for family, reading in self._readings:
-            found[family.name] = [(list(labels), [value]) for labels, value in reading()]
+            found[family.name] = [(list(labels), [float(value)]) for labels, value in reading()]
         return found
 
     def _counter(self, family: Family) -> Counter:
