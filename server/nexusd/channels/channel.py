@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
@@ -83,6 +83,10 @@ def graph_view(plan: Plan) -> dict[str, object]:
             shown["when"] = node.when
         if node.foreach is not None:
             shown["foreach"] = node.foreach
+        if node.concurrency is not None:
+            shown["concurrency"] = node.concurrency
+        if node.retry is not None:
+            shown["retry"] = asdict(node.retry)
         if node.on_error != "fail":
             shown["on_error"] = node.on_error
         if node.timeout_s is not None:

@@ -142,3 +142,18 @@ def test_statement_that_the_database_cannot_run_is_told_at_start_with_its_place(
         path.read_text(encoding="utf-8").splitlines().index("        sql: SELECT nme FROM contacts WHERE name = :name")
     )
     assert f"config/registry.yaml:{line + 1}:14: there is no such column: nme\n" in started.err
+
+
+def test_a_workflow_is_drawn_for_the_terminal_and_as_an_image(nexusd: Nexusd) -> None:
+    drawn, image = nexusd("workflows", "create_contact", "--graph"), nexusd("workflows", "create_contact", "--svg")
+
+    assert (drawn.exit_code, image.exit_code, drawn.err, image.err) == (0, 0, "", "")
+    assert "│ ContactCreateNode │" in drawn.out
+    assert image.out.startswith("<svg ")
+    assert "ContactCreateNode" in image.out
+
+
+def test_only_one_workflow_can_be_drawn(nexusd: Nexusd) -> None:
+    assert nexusd("workflows", "--graph").exit_code == 2
+    assert nexusd("workflows", "create_contact", "--svg", "--output", "json").exit_code == 2
+    assert nexusd("workflows", "create_contac", "--svg").exit_code == 66

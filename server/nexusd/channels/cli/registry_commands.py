@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from typing import TYPE_CHECKING, Final
 
 from nexusd import app
@@ -17,6 +19,9 @@ from nexusd.definitions.registry_schema import registry_schema
 from nexusd.documents import as_mapping, did_you_mean
 from nexusd.embedding.references import PythonDefinitions
 from nexusd.errors import ConfigurationError, WorkflowNotFound
+from nexusd.planning.figure import figure_of
+from nexusd.planning.figure_svg import draw_svg
+from nexusd.planning.figure_text import draw_text
 from nexusd.planning.statements import statements
 
 if TYPE_CHECKING:
@@ -26,7 +31,14 @@ CHECK: Final = (
     Option(flag="--output", text="text, json or github [default: text]", choices=("text", "json", "github")),
     *GLOBAL,
 )
-WORKFLOWS: Final = (OUTPUT, *GLOBAL)
+WORKFLOWS: Final = (
+    OUTPUT,
+    Option(flag="--graph", text="Draw the workflow's graph, as wide as the terminal", kind=bool),
+    Option(flag="--svg", text="Print the drawing as an SVG image", kind=bool),
+    *GLOBAL,
+)
+PIPED_WIDTH: Final = 100
+"""How wide a graph may be where there is no terminal."""
 WORKFLOW: Final = Argument(metavar="[NAME]", text="Show this one with its graph")
 
 
@@ -63,6 +75,9 @@ def workflows(arguments: Arguments) -> int:
     plans = app.load(arguments.settings(), PythonDefinitions()).plans
     form = chosen_form(arguments.text("--output"))
     name = arguments.word
+    drawn = arguments.on("--graph") or arguments.on("--svg")
+    if drawn and (name is None or arguments.text("--output") is not None):
+        arguments.fail("--graph and --svg draw one workflow, and take its NAME and no --output")
     if name is None:
         views = [workflow_view(plan) for _, plan in sorted(plans.items())]
         if form == "json":
@@ -74,11 +89,22 @@ def workflows(arguments: Arguments) -> int:
         hint = did_you_mean(name, plans)
         detail = f"there is no workflow named {name[:64]!r}{'; ' + hint if hint else ''}"
         return tell(WorkflowNotFound(detail), arguments.text("--output"), new_request_id())
-    if form == "json":
+    if drawn:
+        _draw(plans[name], as_image=arguments.on("--svg"))
+    elif form == "json":
         print_json(graph_view(plans[name]))
     else:
         _describe(plans[name])
     return 0
+
+
+def _draw(plan: Plan, *, as_image: bool) -> None:
+    figure = figure_of(plan)
+    if as_image:
+        write(draw_svg(figure))
+        return
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPED_WIDTH
+    write("\n".join(printable(line) for line in draw_text(figure, width).split("\n")))
 
 
 def _describe(plan: Plan) -> None:
