@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from nexusd.embedding.references import PythonDefinitions
 from nexusd.events import ignore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from nexusd.ddl.executor import DDLOutcome
     from nexusd.ddl.options import DDLOptions
@@ -129,6 +129,14 @@ def tables_of(url: str) -> set[object]:
         else "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
     )
     return {name for (name,) in rows(url, sql) if not str(name).startswith("sqlite_")}
+
+
+@contextmanager
+def hold(url: str, table: str) -> Iterator[psycopg.Connection]:
+    """A client that has read a table in a transaction that goes on."""
+    with psycopg.connect(url, application_name="a-report") as holder:
+        holder.execute(f"SELECT * FROM {table}".encode())
+        yield holder
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -85,7 +85,7 @@ class _Account(TypedDict, total=False):
     extra_groups: list[int]
 
 
-def _account() -> _Account:
+def account() -> _Account:
     """Another user for root, whom PostgreSQL refuses to run as; nothing special for anybody else."""
     if os.geteuid() != 0:
         return {}
@@ -115,7 +115,7 @@ class PostgresServer:
         self.version = version
         self.port = find_free_port()
         self._settings = {**_SETTINGS, **settings}
-        self._account = _account()
+        self._account = account()
         self._bindir = _reachable(version, run_folder, self._account)
         self._folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=run_folder))
         if "user" in self._account:
@@ -179,6 +179,27 @@ class PostgresServer:
         self.stop(mode)
         self.start()
 
+    def follow(self, primary: PostgresServer) -> None:
+        """Become the standby of another server at the next start; while it is stopped.
+
+        Raises:
+            PostgresFailedError: pg_basebackup failed.
+        """
+        data = self._folder / "data"
+        shutil.rmtree(data)
+        address = ("--host=127.0.0.1", f"--port={primary.port}", "--username=postgres")
+        copy = ("--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--wal-method=stream")
+        done = subprocess.run(
+            [str(self._bindir / "pg_basebackup"), "-D", str(data), *address, *copy],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=self._folder,
+            **self._account,
+        )
+        if done.returncode != 0:
+            raise PostgresFailedError(f"pg_basebackup of PostgreSQL {self.version.label} failed:\n{done.stderr}")
+
     def _initialise(self) -> None:
         done = subprocess.run(
             [
@@ -223,7 +244,7 @@ class _Log:
     def _read(self) -> None:
         for line in self._stream:
             self._lines.append(line)
-            if "ready to accept connections" in line:
+            if "ready to accept connections" in line or "ready to accept read-only connections" in line:
                 self._ready = True
                 self._known.set()
         self._known.set()

@@ -83,7 +83,7 @@ class Applier:
             try:
                 return work()
             except TableBusy as error:
-                blocker = self._blocker(tables) or blocker
+                blocker = _blocker(self._target, tables) or blocker
                 if time.monotonic() + pause_s > deadline:
                     who = f": {blocker}" if blocker else ""
                     raise TableLockTimeout(
@@ -94,13 +94,6 @@ class Applier:
             if self._cancelled.wait(pause_s * (0.5 + random.random())):  # noqa: S311 - spreads starters
                 raise DDLCancelled
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-
-    def _blocker(self, tables: Sequence[str]) -> str:
-        for table in tables:
-            found = self._target.blocker(table)
-            if found:
-                return f"{table} is held by {found}"
-        return ""
 
     def run_files(self, files: Sequence[MigrationFile]) -> int:
         """Run files in order, each by itself; how many statements that were."""
@@ -126,25 +119,28 @@ class Applier:
         with self.transaction():
             self._runner.run_together([file], steps)
 
-    def upgrade_ledger(self) -> None:
-        """Make those of the daemon's own tables that are missing, and let the runtime role use them."""
-        if not self._ledger.upgrade():
-            return
-        names = {name for name in self._target.catalog.table_names() if name.startswith(_LEDGER_PREFIX)}
-        grants, role = self._target.renderer.grants, self._options.runtime_role
-        for statement in (
-            *grants(sorted(names - {AUDIT_TABLE}), role),
-            *grants(sorted(names & {AUDIT_TABLE}), role, append_only=True),
-        ):
-            self._target.execute(statement)
+    def missing_grants(self) -> list[str]:
+        """What the runtime role lacks of the registry's tables and the daemon's own."""
+        role = self._options.runtime_role
+        if not role:
+            return []
+        own = {name for name in self._target.catalog.table_names() if name.startswith(_LEDGER_PREFIX)}
+        grants = self._target.renderer.grants
+        usual = [*self._tables, *sorted(own - {AUDIT_TABLE})]
+        return [*grants(usual, role), *grants(sorted(own & {AUDIT_TABLE}), role, append_only=True)]
 
     def make_new(self, comparison: Comparison, steps: Steps) -> None:
-        """Make the new tables, each after those it refers to, and let the runtime role use them."""
+        """Make the new tables, each after those it refers to."""
         for table, statement in creation(comparison.new):
             self._run(steps, table, Kind.CREATE_TABLE, statement)
-        granted = [table.name for table in comparison.new]
-        for statement in self._target.renderer.grants(granted, self._options.runtime_role):
-            self._run(steps, "", "grant", statement)
+
+    def grant(self, steps: Steps | None = None) -> None:
+        """Let the runtime role use what it lacks."""
+        for statement in self.missing_grants():
+            if steps is None:
+                self._target.execute(statement)
+            else:
+                self._run(steps, "", "grant", statement)
 
     def change_all(self, comparison: Comparison, steps: Steps) -> None:
         """Make the safe changes of all tables, inside the open transaction."""
@@ -230,3 +226,11 @@ class Applier:
             if name in fingerprints
         }
         self._ledger.write_state(run_id, hashes, {**orphans, **records}, deferred)
+
+
+def _blocker(target: Target, tables: Sequence[str]) -> str:
+    for table in tables:
+        found = target.blocker(table)
+        if found:
+            return f"{table} is held by {found}"
+    return ""

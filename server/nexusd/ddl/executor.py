@@ -85,6 +85,7 @@ class SyncDDLExecutor:
         self._cancelled = threading.Event()
         self._signal = signal.SIGTERM
         self._target: Target | None = None
+        self._connecting = True
         self._thread = threading.Thread(target=self._run, name="nexusd-ddl", daemon=True)
 
     def start(self) -> Future[DDLOutcome]:
@@ -100,6 +101,9 @@ class SyncDDLExecutor:
         """
         while self._thread.is_alive():
             self._thread.join(_JOIN_S)
+            if self._connecting and self._cancelled.is_set():
+                # A connection attempt cannot be interrupted: the thread is left to it, and makes nothing of it.
+                raise DDLCancelled(signal_number=self._signal)
         return self._future.result()
 
     def cancel(self, number: signal.Signals = signal.SIGTERM) -> None:
@@ -146,6 +150,10 @@ class SyncDDLExecutor:
     def _migrate(self) -> DDLOutcome:
         started = time.perf_counter()
         target = self._target = self._reach()
+        self._connecting = False
+        if self._cancelled.is_set():
+            target.hand_over()
+            raise DDLCancelled
         try:
             result = self._migration(target).bring()
             keeps_keys = target.has_table(KEY_TABLE)

@@ -265,6 +265,17 @@ class Ledger:
         return secret
 
 
+def was_left(target: Target, run_id: int, model_hash: str) -> bool:
+    """Whether a run after this one began to bring the database to another registry, and did not end well."""
+    return bool(
+        target.run(
+            "SELECT 1 FROM _nexusd_schema_run r WHERE scope = ? AND id > ? AND model_hash NOT IN ('', ?)"
+            " AND status <> 'ok' AND EXISTS (SELECT 1 FROM _nexusd_schema_step s WHERE s.run_id = r.id) LIMIT 1",
+            [target.scope, run_id, model_hash],
+        )
+    )
+
+
 _TABLES: Final = msgspec.json.Decoder(dict[str, tuple[str, str, dict[str, str], list[str], list[str]]])
 
 

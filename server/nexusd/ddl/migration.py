@@ -111,7 +111,11 @@ class Migration:
         if self.options.auto_migrate == "false":
             return Result(Verdict.SKIPPED, 0, 0, self.outlook.secret())
         state = self._ledger.state()
-        if state is not None and self.outlook.is_current(state) and not self._contract_due():
+        if (
+            state is not None
+            and self._is_current(state)
+            and (self.target.read_only or not self.applier.missing_grants())
+        ):
             return Result(Verdict.UNCHANGED, 0, state.deferred, self.outlook.secret())
         if self.options.auto_migrate == "verify":
             return self._verify(state)
@@ -187,9 +191,10 @@ class Migration:
 
     def _apply(self, before: State | None, steps_before: int) -> Result:
         with self.applier.transaction():
-            self.applier.upgrade_ledger()
+            self._ledger.upgrade()
             state = self._ledger.state()
-            if state is not None and self.outlook.is_current(state) and not self._contract_due():
+            if state is not None and self._is_current(state):
+                self.applier.grant()
                 joined = before is None or before.run_id != state.run_id
                 verdict = Verdict.JOINED if joined else Verdict.UNCHANGED
                 verdict = Verdict.APPLIED if steps_before else verdict
@@ -277,6 +282,7 @@ class Migration:
         late = [file for file in self._files if file.always and file.version not in self._ledger.files()]
         if late:
             self.outlook.runner.run_together(late, steps)
+        self.applier.grant(steps)
         nothing = steps.count + steps_before == 0
         verdict = Verdict.APPLIED
         if before is None and nothing and comparison.fingerprints:
@@ -291,9 +297,9 @@ class Migration:
         self._ledger.finish(steps.run_id, "ok")
         return Result(verdict, steps.count + steps_before, deferred, self._ledger.ensure_secret(), self._backup)
 
-    def _contract_due(self) -> bool:
-        """Whether contract files are to be applied now."""
-        return self.options.contract and bool(self.outlook.runner.due())
+    def _is_current(self, state: State) -> bool:
+        """Whether there is nothing to do, not even for contract files."""
+        return self.outlook.is_current(state) and not (self.options.contract and self.outlook.runner.due())
 
 
 def _is_rebuilt(target: Target, changes: TableChanges) -> bool:

@@ -9,7 +9,7 @@ from nexusd.ddl.comparison import Comparison, Terms, compare
 from nexusd.ddl.errors import SchemaAheadIncompatible
 from nexusd.ddl.file_runner import FileRunner
 from nexusd.ddl.files import files_hash
-from nexusd.ddl.ledger import SECRET_BYTES, Ledger
+from nexusd.ddl.ledger import SECRET_BYTES, Ledger, was_left
 from nexusd.ddl.plan import BLOCKING, Kind, Risk
 from nexusd.ddl.policy import type_change
 from nexusd.ddl.tables import model_hash
@@ -65,8 +65,13 @@ class Outlook:
         return state.model_hash == self.hashes[0]
 
     def is_older(self, state: State) -> bool:
-        """Whether this registry was applied before, and another one after it."""
-        return not self._options.confirmed and state.model_hash != self.hashes[0] and self.ledger.knows(self.hashes[0])
+        """Whether this registry was applied before, and another one after it, if only in part."""
+        if self._options.confirmed:
+            return False
+        models = self.hashes[0]
+        if state.model_hash == models:
+            return was_left(self._target, state.run_id, models)
+        return self.ledger.knows(models)
 
     def deferred(self, state: State | None) -> tuple[Change, ...]:
         """The steps that were left for after a start, looked for in every table."""

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from nexusd.databases.database import Dialect
 from nexusd.ddl.columns import literal, quote
@@ -22,13 +23,22 @@ from nexusd.settings import redacted_url
 if TYPE_CHECKING:
     import sqlite3
     import threading
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from nexusd.ddl.options import Waits
     from nexusd.ddl.target import Catalog, Renderer
 
 CONNECT_TIMEOUT_S: Final = 5
 _POLL_S: Final = 0.1
+_OPTIONS: Final[Mapping[str, str]] = {
+    "connect_timeout": str(CONNECT_TIMEOUT_S),
+    "application_name": "nexusd-ddl",
+    "keepalives": "1",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+}
+_READ_ONLY: Final = ("session is read-only", "server is in hot standby mode")
 
 _SESSION: Final = """
 SELECT current_schema(), current_user, pg_backend_pid(),
@@ -67,17 +77,7 @@ class PostgresqlTarget:
             DatabaseRefused: it answers, and says no.
         """
         try:
-            self._connection = psycopg.connect(
-                url,
-                autocommit=True,
-                prepare_threshold=None,
-                connect_timeout=CONNECT_TIMEOUT_S,
-                application_name="nexusd-ddl",
-                keepalives=1,
-                keepalives_idle=30,
-                keepalives_interval=10,
-                keepalives_count=3,
-            )
+            self._connection = _connect(url)
         except psycopg.OperationalError as error:
             raise connect_error(url, error) from error
         except psycopg.Error as error:
@@ -94,8 +94,9 @@ class PostgresqlTarget:
         # Through a pooler libpq knows the process of the pooler's handshake, not the one that runs the statements.
         self.pooled = self._connection.info.backend_pid != row[2]
         self.where = f"{redacted_url(url)} schema {self.scope}"
-        self.catalog: Catalog = PostgresqlCatalog(self._connection, self.scope, self._path, self.role)
-        self.renderer: Renderer = PostgresqlRenderer(self.catalog, self.role)
+        catalog = PostgresqlCatalog(self._connection, self.scope, self._path, self.role)
+        self.catalog: Catalog = catalog
+        self.renderer: Renderer = PostgresqlRenderer(catalog, self.role)
 
     def has_table(self, name: str) -> bool:
         """Whether a table of that name is there."""
@@ -217,6 +218,18 @@ class PostgresqlTarget:
         """Close the connection."""
         self._connection.close()
         return None
+
+
+def _connect(url: str) -> psycopg.Connection:
+    """Connect to the first host that takes changes, or if there is none to the first that answers."""
+    anywhere = make_conninfo(url, **_OPTIONS)
+    writing = {} if "target_session_attrs" in conninfo_to_dict(url) else {"target_session_attrs": "read-write"}
+    try:
+        return psycopg.connect(make_conninfo(anywhere, **writing), autocommit=True, prepare_threshold=None)
+    except psycopg.OperationalError as error:
+        if not any(part in str(error) for part in _READ_ONLY):
+            raise
+    return psycopg.connect(anywhere, autocommit=True, prepare_threshold=None)
 
 
 def _lock_key(scope: str) -> int:

@@ -89,6 +89,24 @@ SELECT x.indisvalid FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid
 WHERE c.relnamespace = %s::regnamespace AND c.relname = %s
 """
 
+# A bulk create takes keys from the sequence itself, which an insert alone would need no right for.
+_MISSING_RIGHTS: Final = """
+SELECT 'schema', nspname FROM pg_namespace
+WHERE oid = %(schema)s::regnamespace AND NOT has_schema_privilege(%(role)s, oid, 'USAGE')
+UNION ALL
+SELECT 'table', relname FROM pg_class c
+WHERE relnamespace = %(schema)s::regnamespace AND relname = ANY(%(tables)s) AND relkind IN ('r', 'p')
+  AND (SELECT NOT bool_and(has_table_privilege(%(role)s, c.oid, each))
+       FROM unnest(%(rights)s::text[]) AS each)
+UNION ALL
+SELECT 'sequence', s.relname
+FROM pg_class c JOIN pg_depend d ON d.refobjid = c.oid AND d.deptype IN ('a', 'i')
+JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+WHERE c.relnamespace = %(schema)s::regnamespace AND c.relname = ANY(%(tables)s)
+  AND CASE s.relkind WHEN 'S' THEN NOT has_sequence_privilege(%(role)s, s.oid, 'USAGE') ELSE false END
+ORDER BY 1, 2
+"""
+
 _SIZE: Final = "SELECT reltuples::bigint, pg_relation_size(oid) FROM pg_class WHERE oid = %s::regclass"
 
 _KINDS: Final = {
@@ -127,7 +145,12 @@ class PostgresqlCatalog:
         except psycopg.Error as error:
             raise statement_error(error, what, self._schema, self._role) from error
 
-    def _ask(self, sql: str, args: Sequence[object]) -> list[tuple[object, ...]]:
+    def missing_rights(self, role: str, tables: Collection[str], rights: Sequence[str]) -> list[tuple[str, str]]:
+        """What a role lacks to have these rights to tables: of a schema, table or sequence, and its name."""
+        args = {"schema": quote(self._schema), "role": role, "tables": list(tables), "rights": list(rights)}
+        return [(str(kind), str(name)) for kind, name in self._ask(_MISSING_RIGHTS, args)]
+
+    def _ask(self, sql: str, args: Sequence[object] | Mapping[str, object]) -> list[tuple[object, ...]]:
         with self._told("the database's catalog"):
             return self._connection.execute(sql.encode(), args).fetchall()
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from nexusd.ddl.diff import Difference
     from nexusd.ddl.policy import Verdict
+    from nexusd.ddl.postgresql_catalog import PostgresqlCatalog
     from nexusd.ddl.tables import Clause, WantedTable
-    from nexusd.ddl.target import Catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class PostgresqlRenderer:
         role: the one that migrates, which needs no grants.
     """
 
-    def __init__(self, catalog: Catalog, role: str) -> None:
+    def __init__(self, catalog: PostgresqlCatalog, role: str) -> None:
         self._catalog = catalog
         self._role = role
 
@@ -111,9 +111,10 @@ class PostgresqlRenderer:
         """What a role that only reads and writes rows needs."""
         if role in {"", self._role} or not tables:
             return []
-        names = ", ".join(quote(table) for table in tables)
-        rights = "INSERT" if append_only else "SELECT, INSERT, UPDATE, DELETE"
-        return [f"GRANT {rights} ON {names} TO {quote(role)}"]
+        rights = ("INSERT",) if append_only else ("SELECT", "INSERT", "UPDATE", "DELETE")
+        missing = self._catalog.missing_rights(role, tables, rights)
+        of = {"schema": "USAGE", "table": ", ".join(rights), "sequence": "USAGE"}
+        return [f"GRANT {of[kind]} ON {kind.upper()} {quote(name)} TO {quote(role)}" for kind, name in missing]
 
 
 def _change(table: WantedTable, difference: Difference, verdict: Verdict, *, empty: bool) -> Change:

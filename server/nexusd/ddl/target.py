@@ -65,7 +65,7 @@ class Renderer(Protocol):
         """The statements that give a table its new name."""
 
     def grants(self, tables: Sequence[str], role: str, *, append_only: bool = False) -> list[str]:
-        """What lets a role read and write rows of these tables, or add some only; none where there are no roles."""
+        """What a role lacks to read and write rows of tables, or to add some only; none where there are no roles."""
 
 
 class Target(Protocol):

@@ -9,7 +9,7 @@ import pytest
 
 from nexusd.ddl.errors import DatabaseRefused, DatabaseUnreachable, PlanBlocked, SchemaPending
 from nexusd.ddl.migration import Verdict
-from tests.support.migrations import contacts, migrate, registry_of, rows, schema
+from tests.support.migrations import Heard, contacts, migrate, registry_of, rows, schema, wait_until
 from tests.support.schema_oracle import disagreements
 
 if TYPE_CHECKING:
@@ -169,11 +169,11 @@ def test_false_does_not_look(database_url: str) -> None:
     assert schema(database_url) == []
 
 
-def test_of_five_starters_one_applies_and_the_others_join(database_url: str) -> None:
+def test_of_twenty_starters_one_applies_and_the_others_join(database_url: str) -> None:
     models = registry_of(EVERYTHING)
 
-    with ThreadPoolExecutor(5) as pool:
-        outcomes = [job.result() for job in [pool.submit(migrate, database_url, models) for _ in range(5)]]
+    with ThreadPoolExecutor(20) as pool:
+        outcomes = [job.result() for job in [pool.submit(migrate, database_url, models) for _ in range(20)]]
 
     verdicts = [outcome.verdict for outcome in outcomes]
     assert verdicts.count(Verdict.APPLIED) == 1
@@ -193,8 +193,10 @@ def test_a_database_that_comes_up_late_is_waited_for(postgres_server: PostgresSe
     url = postgres_server.url("postgres")
     postgres_server.stop("fast")
 
+    heard = Heard()
     with ThreadPoolExecutor(1) as pool:
-        job = pool.submit(migrate, url, registry())
+        job = pool.submit(migrate, url, registry(), observe=heard)
+        wait_until(lambda: len(heard.named("database.waiting")) > 1)
         postgres_server.start()
         assert job.result(timeout=30).verdict is Verdict.APPLIED
 
