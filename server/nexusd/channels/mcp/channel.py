@@ -11,8 +11,9 @@ import msgspec
 from nexusd.channels.channel import problem_document
 from nexusd.channels.connection import Limits
 from nexusd.channels.listener import Listener
-from nexusd.channels.mcp.caller import REQUEST_ID
+from nexusd.channels.mcp.caller import REQUEST_ID, principal_in
 from nexusd.definitions.execution import new_request_id
+from nexusd.definitions.principal import shown
 from nexusd.errors import RouteNotFound
 from nexusd.events import RequestFinished, RequestStarted
 
@@ -90,7 +91,10 @@ class McpChannel:
             route = self._server.route(scope["path"])
             client = None if scope["client"] is None else scope["client"][0]
             duration_s = time.perf_counter() - started
-            self._observe(RequestFinished(self.name, scope["method"], route, status, request_id, duration_s, client))
+            caller = shown(principal_in(scope))
+            self._observe(
+                RequestFinished(self.name, scope["method"], route, status, request_id, duration_s, client, caller)
+            )
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self._server.endpoint(scope["path"])

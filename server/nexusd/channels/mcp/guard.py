@@ -7,6 +7,7 @@ of a tool that is not for the caller ends here as well: only an HTTP status make
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -16,9 +17,8 @@ from mcp.server.auth.provider import AccessToken
 
 from nexusd.channels.challenge import challenge
 from nexusd.channels.channel import problem_document
-from nexusd.channels.mcp.caller import PRINCIPAL
+from nexusd.channels.mcp.caller import PRINCIPAL, request_id_in
 from nexusd.definitions.access import ANY_WORKFLOW, EVERYTHING
-from nexusd.definitions.execution import new_request_id
 from nexusd.errors import Code, Forbidden, MethodNotAllowed, NexusError, RateLimited, Unauthenticated
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        request_id = new_request_id()
+        request_id = request_id_in(scope)
         held: frozenset[str] = frozenset()
         try:
             if scope["path"] == WELL_KNOWN or scope["path"].startswith(f"{WELL_KNOWN}/"):
@@ -138,7 +138,7 @@ class Guard:
         except NexusError as error:
             await self._refuse(error, request_id, held, send)
             return
-        scope[PRINCIPAL], scope["user"] = principal, _user(principal)
+        scope[PRINCIPAL], scope["user"] = principal, _user(principal.id)
         await self._app(scope, receive, send)
 
     async def _checked(self, principal: Principal, receive: Receive) -> Receive:
@@ -197,10 +197,10 @@ class Guard:
         await _answer(send, status, headers, body)
 
 
-def _user(principal: Principal) -> AuthenticatedUser:
+@lru_cache(maxsize=4096)
+def _user(principal_id: str) -> AuthenticatedUser:
     """The caller as the SDK knows one: it keeps sessions to the caller who has opened them."""
-    token = AccessToken(token="", client_id=principal.id, scopes=[])
-    return AuthenticatedUser(token)
+    return AuthenticatedUser(AccessToken(token="", client_id=principal_id, scopes=[]))
 
 
 async def _answer(send: Send, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
