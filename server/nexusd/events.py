@@ -319,7 +319,7 @@ class ExecutionCancelled(Event):
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyRecorded(Event):
-    """The answer of a run under an Idempotency-Key was written; unless it was claimed, with what the run commits."""
+    """The answer of a run under an Idempotency-Key was written; its commit may still be to come."""
 
     name: ClassVar[str] = "idempotency.recorded"
     level: ClassVar[str] = "debug"

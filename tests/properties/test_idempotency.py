@@ -112,7 +112,7 @@ class World:
         for name in by_name:
             found = await self._processes.rows("SELECT count(*) FROM entries WHERE name = ?", name)
             wanted = (2 if workflow == "several" else 1) if name in winners else 0
-            assert found[0]["values"] == [wanted]
+            assert found == [[wanted]]
 
     def close(self) -> None:
         """Close the databases."""

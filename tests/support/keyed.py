@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import msgspec
 import pytest
 
 from nexusd.databases.database import Bound, Dialect, Pooler, PoolOptions, Statement
@@ -28,7 +29,7 @@ from tests.support.nodes import create_tables, node_types
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from nexusd.databases.database import Database, Row
+    from nexusd.databases.database import Database
     from nexusd.definitions.shape import Shape
     from nexusd.events import Event, Observer
     from nexusd.nodes.node import NodeContext, Runner
@@ -181,23 +182,28 @@ class Processes:
         runtime = Runtime(compile_registry(registry, types), InlineEngine(), database, observe)
         return Process(runtime, database, meeting, events, calls)
 
-    async def rows(self, sql: str, *args: object) -> list[Row]:
-        """What a query gives, as `values`."""
-        dialect = self.first.database.dialect
-        if dialect is Dialect.POSTGRESQL:
-            parts = sql.split("?")
-            sql = parts[0] + "".join(f"${number}{text}" for number, text in enumerate(parts[1:], 1))
-        statement = Statement(sql, lambda row: {"values": list(row)}, writes=not sql.startswith("SELECT"))
-        return list((await self.first.database.session(in_time()).run(Bound(statement, args))).rows)
+    async def rows(self, sql: str, *args: object) -> list[list[object]]:
+        """What a query gives."""
+        return await rows_of(self.first.database, sql, *args)
 
     async def names(self) -> list[object]:
         """The names of all entries."""
         rows = await self.rows("SELECT name FROM entries ORDER BY id")
-        return [row["values"][0] for row in rows if isinstance(row["values"], list)]
+        return [row[0] for row in rows]
 
     async def kept(self) -> int:
         """How many keys are kept."""
         return len(await self.rows("SELECT key FROM _nexusd_idempotency"))
+
+
+async def rows_of(database: Database, sql: str, *args: object) -> list[list[object]]:
+    """What a query gives; `?` stands for an argument."""
+    if database.dialect is Dialect.POSTGRESQL:
+        first, *rest = sql.split("?")
+        sql = first + "".join(f"${number}{text}" for number, text in enumerate(rest, 1))
+    statement = Statement(sql, lambda row: {"values": list(row)}, writes=not sql.startswith("SELECT"))
+    found = (await database.session(in_time()).run(Bound(statement, args))).rows
+    return [row["values"] for row in found if isinstance(row["values"], list)]
 
 
 async def make_key_table(database: Database) -> None:
@@ -222,3 +228,8 @@ async def soon(task: Awaitable[T]) -> T:
     """Its result, within the time that a test may wait."""
     async with asyncio.timeout(WAIT_S):
         return await task
+
+
+def told(execution: Execution) -> tuple[str, object, float]:
+    """What its caller sees of it."""
+    return execution.id, json.loads(msgspec.json.encode(execution.outputs)), execution.duration_ms

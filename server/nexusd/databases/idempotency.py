@@ -7,6 +7,8 @@ A row is a claim until it has an answer. The database's clock decides when a row
 
 from __future__ import annotations
 
+import json
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -62,6 +64,40 @@ class KeyStatements:
     settle: Statement
     release: Statement
     purge: Statement
+
+
+@dataclass(slots=True)
+class Once:
+    """An answer that is to be kept by the one statement of its run.
+
+    Attributes:
+        lock_number: what the key is called among PostgreSQL's advisory locks.
+        started: `time.perf_counter()` of the run's begin.
+        is_tried: a statement was run that was to keep it.
+        duration_ms: how long the run took until it was kept; None: it was not.
+    """
+
+    key: Key
+    execution_id: str
+    lock_number: int
+    started: float
+    is_tried: bool = False
+    duration_ms: float | None = None
+
+    def arguments(self, node: str) -> tuple[object, ...]:
+        """What `insert_once` binds behind the record's values, for the node of that id."""
+        self.is_tried = True
+        so_far_ms = (time.perf_counter() - self.started) * 1000
+        between = f',"outputs":{{{json.dumps(node)}:'
+        named = (self.key.scope, self.key.text, self.key.fingerprint, self.execution_id, self.lock_number)
+        return (*named, so_far_ms, '{"duration_ms":', between, "}}")
+
+    def take(self, rows: Sequence[dict[str, object]]) -> object:
+        """The record of what `insert_once` gave; None where the key is in use, and nothing was written."""
+        for row in rows:
+            self.duration_ms = float(str(row["duration_ms"]))
+            return row["record"]
+        return None
 
 
 def stored(row: Row) -> Stored | None:

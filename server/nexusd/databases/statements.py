@@ -45,10 +45,15 @@ def managed_columns(table: Table, placeholders: Placeholders, now: int) -> dict[
     return managed
 
 
-def _new_row(table: Table, placeholders: Placeholders, names: tuple[str, ...]) -> str:
-    """Columns and VALUES of one row: the named fields from value 0 on, then now."""
+def new_row(table: Table, placeholders: Placeholders, names: tuple[str, ...]) -> dict[str, str]:
+    """Expressions of one row by column: the named fields from value 0 on, then now."""
     row = {name: placeholders.field(i, name) for i, name in enumerate(names)}
-    row |= managed_columns(table, placeholders, len(names))
+    return row | managed_columns(table, placeholders, len(names))
+
+
+def _new_row(table: Table, placeholders: Placeholders, names: tuple[str, ...]) -> str:
+    """Columns and VALUES of one row."""
+    row = new_row(table, placeholders, names)
     if not row:
         return "DEFAULT VALUES"
     columns = ", ".join(map(quote, row))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nexusd.databases.database import Database
+    from nexusd.databases.database import Database, Session
     from nexusd.definitions.execution import Invocation
     from nexusd.definitions.trace import Span
     from nexusd.engines.keys import Keyed
@@ -49,3 +49,10 @@ class Engine(Protocol):
         Raises:
             NexusError: with `node` set to the node that failed; nothing of a transaction is kept.
         """
+
+
+class Work(Protocol):
+    """Runs the nodes of a run and gives the outputs."""
+
+    async def __call__(self, run: Run, session: Session, *, shared: bool) -> dict[str, object]:
+        """In a session that is one transaction (`shared`) or none."""

@@ -246,6 +246,8 @@ async def _rendered(
             place=frame.prefix + place,
             span=span,
         )
+        if run.keyed is not None:
+            context.once = run.keyed.once
         if frame.plan.callees:
             inner = frame if span is None else replace(frame, span=span)
             context.run_workflow = partial(_run_workflow, inner, session, place)

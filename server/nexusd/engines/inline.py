@@ -8,7 +8,7 @@ import uuid
 from typing import TYPE_CHECKING, Final
 
 from nexusd.engines.frame import GRACE_S, Frame, run_frame
-from nexusd.engines.keyed import KeyedRun
+from nexusd.engines.keyed import run_keyed
 from nexusd.errors import ConnectionLost, DeadlineExceeded, NotSupported, SerializationConflict
 from nexusd.events import TransactionReplayed
 from nexusd.planning.plan import Scope
@@ -32,7 +32,7 @@ class InlineEngine:
         try:
             async with asyncio.timeout_at(run.deadline + GRACE_S):
                 if run.keyed is not None:
-                    return await KeyedRun(run, run.keyed, _work).go()
+                    return await run_keyed(run, run.keyed, _work)
                 return await self._attempts(run)
         except TimeoutError as error:
             raise DeadlineExceeded from error

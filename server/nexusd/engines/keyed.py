@@ -2,51 +2,43 @@
 
 Where all that a run does is on the database, the answer is a row of the run's own transaction. What another process
 does meanwhile under the same key shows in one of three ways: PostgreSQL's lock is taken; a row is there; or, if it came
-after both were looked at, the row that is to hold our answer is taken, which undoes all of ours.
-
-A run that a transaction cannot hold claims the key first. A claim without an answer, whose run is no more, says that
-nobody knows what became of it.
+after both were looked at, the row that is to hold our answer is taken, which undoes all of ours. A run of one insert
+does all of that in one statement.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import random
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from nexusd.databases.database import Bound, Dialect
-from nexusd.databases.idempotency import KEY_STATEMENTS, arguments, stored
+from nexusd.databases.idempotency import KEY_STATEMENTS, Once, arguments, stored
+from nexusd.definitions.wire import write_json
 from nexusd.definitions.workflow import TransactionMode
-from nexusd.engines.liveness import identity
+from nexusd.engines.claimed import LOSSES, ClaimedRun
+from nexusd.engines.keys import Answer
 from nexusd.errors import (
-    Cancelled,
     ConnectionLost,
     DatabaseUnavailable,
-    DeadlineExceeded,
     IdempotencyInFlight,
     NexusError,
     SerializationConflict,
+    UniqueViolation,
     UnknownOutcome,
 )
 from nexusd.events import IdempotencyRecorded, TransactionReplayed
 
 if TYPE_CHECKING:
     from nexusd.databases.database import Session, Statement
-    from nexusd.engines.engine import Run
-    from nexusd.engines.keys import Answer, Keyed
+    from nexusd.engines.engine import Run, Work
+    from nexusd.engines.keys import Keyed
     from nexusd.planning.plan import Plan
 
 CONFLICTS: Final = 3
-LOSSES: Final = 2
-"""How often a run is begun again after its connection was lost; what was lost is looked for first."""
-
 _FIRST_PAUSE_S: Final = 0.005
 _ENDING_S: Final = 0.05
 """Pause between looks at a transaction whose connection was lost while it ends on the server."""
-
-_CUT_OFF: Final = (Cancelled, DeadlineExceeded, UnknownOutcome)
-"""Failures after which nobody knows how far a run without a transaction came."""
 
 
 class _KeyTaken(DatabaseUnavailable):
@@ -60,15 +52,18 @@ def claims_first(plan: Plan) -> bool:
     return plan.workflow.transaction is TransactionMode.NONE or any(node.effects.outside for node in plan.nodes)
 
 
-class Work(Protocol):
-    """Runs the nodes of a run and gives the outputs."""
+async def run_keyed(run: Run, keyed: Keyed, work: Work) -> dict[str, object]:
+    """Run to the end, or find the answer of an earlier request; `keyed` has the answer then.
 
-    async def __call__(self, run: Run, session: Session, *, shared: bool) -> dict[str, object]:
-        """In a session that is one transaction (`shared`) or none."""
+    Raises:
+        NexusError: as a run without a key, IdempotencyMismatch and IdempotencyInFlight besides.
+    """
+    kind = ClaimedRun if claims_first(run.plan) else KeyedRun
+    return await kind(run, keyed, work).go()
 
 
 class KeyedRun:
-    """One run under a key.
+    """One run under a key that a transaction holds, with all that it does.
 
     Args:
         run: the run.
@@ -88,38 +83,69 @@ class KeyedRun:
         self._pause_s = 0.0
 
     async def go(self) -> dict[str, object]:
-        """Run to the end, or find the answer of an earlier request; `keyed` has the answer then.
-
-        Raises:
-            NexusError: as a run without a key, IdempotencyMismatch and IdempotencyInFlight besides.
-        """
-        return await (self._claimed() if claims_first(self._run.plan) else self._transacted())
-
-    # In a transaction
-
-    async def _transacted(self) -> dict[str, object]:
+        """As `run_keyed`."""
+        if self._keeps_itself():
+            outputs = await self._in_one_statement()
+            if outputs is not None:
+                return outputs
         while True:
             try:
                 return await self._attempt()
             except NexusError as error:
                 failure = self._judge(error)
                 if failure is error and await self._was_answered():
-                    return self._found()
+                    return self._keyed.found
                 if failure is error:
                     raise
                 if failure is not None:
                     raise failure from error
             await asyncio.sleep(self._pause_s)
 
+    def _keeps_itself(self) -> bool:
+        """Whether the run's one statement can keep the answer with what it writes: a third of the cost."""
+        plan = self._run.plan
+        if self._statements.lock is None or plan.transaction or plan.render_outputs is not None or len(plan.nodes) > 1:
+            return False
+        return plan.nodes[0].effects.keeps_answer and plan.nodes[0].is_plain
+
+    async def _in_one_statement(self) -> dict[str, object] | None:
+        """The outputs, kept; None: the key is in use, or something came between, and a transaction must find out."""
+        run, keyed = self._run, self._keyed
+        once = keyed.once = Once(keyed.key, keyed.execution_id, keyed.lock_number, keyed.started)
+        try:
+            outputs = await self._work(run, run.database.session(run.deadline), shared=False)
+        except NexusError as error:
+            if isinstance(error, (ConnectionLost, UnknownOutcome)):
+                self._note_loss(error)
+                return None
+            if await self._was_answered():
+                return self._keyed.found
+            if isinstance(error, UniqueViolation) and not error.fields:
+                return None  # of the key, whose row has gone meanwhile
+            raise
+        finally:
+            keyed.once = None
+        if once.duration_ms is None:
+            return self._keyed.found if once.is_tried and await self._was_answered() else None
+        keyed.answer = Answer(keyed.execution_id, once.duration_ms, write_json(outputs))
+        run.observe(IdempotencyRecorded())
+        return outputs
+
+    def _note_loss(self, error: NexusError) -> None:
+        if isinstance(error, UnknownOutcome):
+            self._unknown = error
+        self._losses += 1
+        self._run.observe(TransactionReplayed("lost"))
+
     async def _attempt(self) -> dict[str, object]:
         run, keyed = self._run, self._keyed
         database = run.database
         # A look costs SQLite next to nothing outside of a transaction, and a turn of the writing thread inside.
         if database.dialect is Dialect.SQLITE and await keyed.look(database.session(run.deadline)):
-            return self._found()
+            return self._keyed.found
         async with database.transaction(run.deadline, read_only=False) as session:
             if self._statements.lock is not None and await self._lock(session, self._statements.lock):
-                return self._found()
+                return self._keyed.found
             # Whatever an earlier attempt did is undone, or it would have been found.
             self._unknown = None
             outputs = await self._work(run, session, shared=True)
@@ -127,10 +153,6 @@ class KeyedRun:
             await self._keep(session, answer)
         keyed.answer = answer
         return outputs
-
-    def _found(self) -> dict[str, object]:
-        answer = self._keyed.answer
-        return {} if answer is None else answer.members
 
     async def _lock(self, session: Session, lock: Statement) -> bool:
         keyed = self._keyed
@@ -189,48 +211,3 @@ class KeyedRun:
             if self._keyed.refused:
                 raise
             return False
-
-    # With a claim
-
-    async def _claimed(self) -> dict[str, object]:
-        run, keyed = self._run, self._keyed
-        session = run.database.session(run.deadline)
-        if await self._claim(session):
-            return self._found()
-        try:
-            outputs = await self._work(run, session, shared=False)
-        except NexusError as error:
-            if run.plan.read_only or not isinstance(error, _CUT_OFF):
-                await self._persist(session, self._statements.release, (*arguments(keyed.key), keyed.execution_id))
-            raise
-        answer = keyed.answered(outputs)
-        await self._persist(session, self._statements.settle, (answer.text, *arguments(keyed.key), keyed.execution_id))
-        run.observe(IdempotencyRecorded())
-        keyed.answer = answer
-        return outputs
-
-    async def _claim(self, session: Session) -> bool:
-        """Claim the key; True: it has its answer."""
-        run, keyed = self._run, self._keyed
-        left_s = math.ceil(run.deadline - self._loop.time()) + 1
-        values = (*arguments(keyed.key), keyed.key.fingerprint, keyed.execution_id, identity(), left_s)
-        for attempt in range(LOSSES + 1):
-            try:
-                # Our own claim, kept by an attempt whose connection was lost, is ours again.
-                if (await session.run(Bound(self._statements.claim, values))).affected:
-                    return False
-                if await keyed.look(session):
-                    return True
-            except (ConnectionLost, UnknownOutcome):
-                if keyed.refused or attempt == LOSSES:
-                    raise
-        raise keyed.in_flight()
-
-    async def _persist(self, session: Session, statement: Statement, values: tuple[object, ...]) -> None:
-        """Run a statement that may be run twice; what cannot be kept leaves the claim as it is."""
-        for _ in range(LOSSES):
-            try:
-                await session.run(Bound(statement, values))
-            except NexusError:
-                continue
-            return

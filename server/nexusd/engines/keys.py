@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nexusd.databases.database import Session
+    from nexusd.databases.idempotency import Once
     from nexusd.definitions.idempotency import Key
     from nexusd.engines.history import Record
 
@@ -69,6 +70,7 @@ class Keyed:
         is_attended: its caller waits.
         started: `time.perf_counter()` of its begin.
         answer: what it is answered, once that is kept.
+        once: what its one node is to keep the answer with, while it tries to.
         is_replay: the answer is that of an earlier request.
         refused: why it is not served: `mismatch`, `in_flight`, or `unknown`, what became of an earlier one.
     """
@@ -79,6 +81,7 @@ class Keyed:
     record: Record | None = None
     started: float = field(default_factory=time.perf_counter)
     answer: Answer | None = None
+    once: Once | None = None
     is_replay: bool = False
     refused: str = ""
 
@@ -92,6 +95,11 @@ class Keyed:
         """What the key is called among PostgreSQL's advisory locks: 64 bits of a hash."""
         name = f"nexusd:key:{self.key.scope}\0{self.key.text}".encode()
         return int.from_bytes(hashlib.sha256(name).digest()[:8], signed=True)
+
+    @property
+    def found(self) -> dict[str, object]:
+        """The outputs of an answer that was found."""
+        return {} if self.answer is None else self.answer.members
 
     def answered(self, outputs: Mapping[str, object]) -> Answer:
         """The answer that these outputs are, to be kept."""

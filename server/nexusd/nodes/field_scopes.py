@@ -27,6 +27,11 @@ class FieldScopes:
         self._write_scopes = {c.name: c.write_scope for c in model.columns if c.write_scope is not None}
 
     @property
+    def limit_seeing(self) -> bool:
+        """Whether some field needs a scope to be seen."""
+        return bool(self._read_scopes)
+
+    @property
     def limit_giving(self) -> bool:
         """Whether some field needs a scope to be given."""
         return bool(self._write_scopes)

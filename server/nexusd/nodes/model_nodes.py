@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from nexusd.definitions.model import Operation as Name
@@ -32,7 +33,7 @@ _CHANGES: Final = Effects(database=True, writes=True, destructive=True)
 _REMOVES: Final = Effects(database=True, writes=True, destructive=True, idempotent=True)
 
 _OPERATIONS: Final[Mapping[Name, tuple[Callable[[Resource], Operation], Effects]]] = {
-    Name.CREATE: (Create, _ADDS),
+    Name.CREATE: (Create, replace(_ADDS, keeps_answer=True)),
     Name.READ: (Read, _READS),
     Name.UPDATE: (Update, _CHANGES),
     Name.DELETE: (Delete, _REMOVES),

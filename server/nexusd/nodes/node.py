@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from nexusd.databases.database import Database, Session
+    from nexusd.databases.idempotency import Once
     from nexusd.definitions.execution import Invocation
     from nexusd.definitions.shape import Shape
     from nexusd.definitions.trace import Span
@@ -31,6 +32,7 @@ class Effects:
         idempotent: a second identical run changes nothing further (reads, deletes).
         outside: it calls something a rollback cannot undo.
         rehearsable: a dry run may run it: nothing that it changes outside stays changed, or it is told.
+        keeps_answer: where it is a run's only node, its one statement can keep the run's answer under a key.
     """
 
     database: bool = False
@@ -39,6 +41,7 @@ class Effects:
     idempotent: bool = False
     outside: bool = False
     rehearsable: bool = True
+    keeps_answer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,7 @@ class NodeContext:
         input: what connections to `input` delivered, else None.
         pointers: place in the params, such as `/records`, to the pointer of the input that is the whole of it.
         span: the node's own, where the run is recorded.
+        once: the Idempotency-Key whose answer the node is to keep with what it writes, or refuse to.
         run_workflow: runs another workflow that the plan knows, as a part of this run; inputs in, outputs out.
     """
 
@@ -141,6 +145,7 @@ class NodeContext:
     place: str = ""
     run_workflow: RunWorkflow | None = None
     span: Span | None = None
+    once: Once | None = None
 
     def trace_headers(self) -> dict[str, str]:
         """`traceparent` and `tracestate` for what the node asks of another service; none where there is no trace."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nexusd.databases import statements
+from nexusd.databases.insert_once import insert_once
 from nexusd.definitions.policy import Access
 from nexusd.definitions.shape import Record, Scalar
 from nexusd.errors import Fault, RecordNotFound, VersionMismatch
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nexusd.databases.database import Bound, Session
+    from nexusd.databases.idempotency import Once
     from nexusd.databases.tables import Table
     from nexusd.definitions.shape import Shape
     from nexusd.nodes.binding import Binder
@@ -65,6 +67,8 @@ class Create:
             refuse(faults)
             resource.rules.scopes.gives(context, values, pointer)
             values = resource.rules.own(context, values, pointer)
+            if context.once is not None:
+                return await self._keep(values, context, context.once)
             if not resource.looks(context, Access.CREATE, values):
                 rows = await self._insert(values, context, context.session)
             else:
@@ -79,6 +83,17 @@ class Create:
     async def _insert(self, values: Row, context: NodeContext, session: Session) -> list[Row]:
         query = statements.insert(self._resource.table(context), tuple(values))
         return (await session.run(query.bind([*values.values(), context.now]))).rows
+
+    async def _keep(self, values: Row, context: NodeContext, once: Once) -> object:
+        """The record, kept with the answer that it is; None where that cannot be, and nothing was done."""
+        # What the caller may not see would be kept too; and what is looked at besides could undo this.
+        if self._resource.rules.scopes.limit_seeing or self._resource.looks(context, Access.CREATE, values):
+            return None
+        query = insert_once(self._resource.table(context), tuple(values))
+        if query is None:
+            return None
+        bound = query.bind([*values.values(), context.now, *once.arguments(context.node)])
+        return once.take((await context.session.run(bound)).rows)
 
 
 class Read:

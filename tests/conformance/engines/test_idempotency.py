@@ -8,7 +8,6 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 
 from nexusd.databases.database import Dialect
@@ -26,17 +25,12 @@ from nexusd.errors import (
 )
 from nexusd.events import ExecutionFinished, IdempotencyRefused, IdempotencyReplayed
 from tests.support.connections import run
-from tests.support.keyed import soon
+from tests.support.keyed import soon, told
 
 if TYPE_CHECKING:
-    from nexusd.definitions.execution import Execution
     from tests.support.keyed import Process, Processes
 
 WORKFLOWS = ["single", "several", "loose"]
-
-
-def told(execution: Execution) -> tuple[str, object, float]:
-    return execution.id, json.loads(msgspec.json.encode(execution.outputs)), execution.duration_ms
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)

@@ -12,7 +12,7 @@ import pytest
 from nexusd.databases.database import Pooler
 from nexusd.errors import UnknownOutcome
 from nexusd.events import IdempotencyRecorded, IdempotencyReplayed, TransactionReplayed
-from tests.support.keyed import ENTRY, Processes, make_key_table, soon
+from tests.support.keyed import ENTRY, Processes, make_key_table, soon, told
 from tests.support.nodes import create_tables
 from tests.support.proxy import Proxy
 
@@ -81,29 +81,33 @@ def replays(process: Process) -> list[str]:
     return [event.reason for event in process.events if isinstance(event, TransactionReplayed)]
 
 
-@pytest.mark.parametrize("workflow", ["single", "several"])
-async def test_commit_whose_answer_was_lost_is_found(
-    processes: Processes, proxy: Proxy, postgres_url: str, workflow: str
-) -> None:
+async def test_commit_whose_answer_was_lost_is_found(processes: Processes, proxy: Proxy, postgres_url: str) -> None:
     process = await processes.start(through(proxy, postgres_url), also=once(lambda: swallow(proxy)))
-    execution = await soon(asyncio.create_task(process.execute(workflow, "k", name="a")))
+    execution = await soon(asyncio.create_task(process.execute("several", "k", name="a")))
     # It is this request's own first attempt that was kept: no replay.
     assert not execution.replayed
     assert not any(isinstance(event, IdempotencyReplayed) for event in process.events)
     assert replays(process) == ["lost"]
-    assert (await processes.first.execute(workflow, "k", name="a")).id == execution.id
-    assert len(await processes.names()) == (2 if workflow == "several" else 1)
+    assert (await processes.first.execute("several", "k", name="a")).id == execution.id
+    assert len(await processes.names()) == 2
 
 
-@pytest.mark.parametrize("workflow", ["single", "several"])
-async def test_transaction_that_ended_before_its_commit_is_run_again(
-    processes: Processes, postgres_url: str, workflow: str
-) -> None:
+async def test_statement_whose_answer_was_lost_is_found(processes: Processes, proxy: Proxy, postgres_url: str) -> None:
+    process = await processes.start(through(proxy, postgres_url))
+    await process.execute("single", "warm", name="warm")
+    swallow(proxy)
+    execution = await soon(asyncio.create_task(process.execute("single", "k", name="a")))
+    assert (execution.replayed, replays(process)) == (False, ["lost"])
+    assert told(await processes.first.execute("single", "k", name="a")) == told(execution)
+    assert await processes.names() == ["warm", "a"]
+
+
+async def test_transaction_that_ended_before_its_commit_is_run_again(processes: Processes, postgres_url: str) -> None:
     process = await processes.start(also=once(lambda: kill_all(postgres_url)))
-    execution = await soon(asyncio.create_task(process.execute(workflow, "k", name="a")))
+    execution = await soon(asyncio.create_task(process.execute("several", "k", name="a")))
     assert replays(process) == ["lost"]
     assert not execution.replayed
-    assert len(await processes.names()) == (2 if workflow == "several" else 1)
+    assert len(await processes.names()) == 2
 
 
 async def test_what_is_lost_again_and_again_has_an_unknown_outcome(processes: Processes, postgres_url: str) -> None:

@@ -25,7 +25,7 @@ def test_every_operation_has_a_node_type() -> None:
     [
         ("Read", Effects(database=True, idempotent=True)),
         ("List", Effects(database=True, idempotent=True)),
-        ("Create", Effects(database=True, writes=True)),
+        ("Create", Effects(database=True, writes=True, keeps_answer=True)),
         ("BulkCreate", Effects(database=True, writes=True)),
         ("Update", Effects(database=True, writes=True, destructive=True)),
         ("Upsert", Effects(database=True, writes=True, destructive=True)),
