@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 
@@ -139,9 +142,32 @@ def hold(url: str, table: str) -> Iterator[psycopg.Connection]:
         yield holder
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until something holds; 5 seconds at most."""
-    deadline = time.monotonic() + 5
+_STARTER: Final = """
+import sys
+from tests.support.migrations import migrate
+from nexusd.definitions.loader import load_registry
+from nexusd.embedding.references import PythonDefinitions
+outcome = migrate(sys.argv[1], load_registry(sys.argv[2], PythonDefinitions()))
+print(outcome.verdict)
+"""
+
+
+def start_process(url: str, registry: str) -> subprocess.Popen[str]:
+    """A process that does what a start does, and prints the verdict."""
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "server")])}
+    return subprocess.Popen(
+        [sys.executable, "-c", _STARTER, url, registry],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until(condition: Callable[[], bool], longest_s: float = 5.0) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + longest_s
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

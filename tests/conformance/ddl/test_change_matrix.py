@@ -228,6 +228,13 @@ GUARDED = [
         "replace_constraint contacts_owner_id_fk guarded",
         "replace_constraint contacts_owner_id_fk guarded",
     ),
+    Case(
+        "another key",
+        "      id: {type: str, primary_key: true}\n      name: str\n",
+        "      id: str\n      name: {type: str, primary_key: true}\n",
+        "replace_constraint contacts_name_pk guarded",
+        "replace_constraint contacts_name_pk guarded",
+    ),
     Case("int to text", "rank: {type: int", "rank: {type: str", "alter_type rank guarded", "alter_type rank guarded"),
     Case(
         "text to a date",

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +34,7 @@ from tests.support.migrations import (
     migrate,
     rows,
     schema,
+    start_process,
     tables_of,
 )
 
@@ -49,15 +47,6 @@ if TYPE_CHECKING:
 V1 = "      id: {type: str, primary_key: true}\n      name: str\n      company: {type: str, nullable: true, index: true}\n"
 V2 = V1 + "      phone: {type: str, nullable: true}\n"
 ROW = "INSERT INTO contacts (id, name) VALUES ('1', 'n')"
-
-STARTER = """
-import sys
-from tests.support.migrations import migrate
-from nexusd.definitions.loader import load_registry
-from nexusd.embedding.references import PythonDefinitions
-outcome = migrate(sys.argv[1], load_registry("many.yaml", PythonDefinitions()))
-print(outcome.verdict)
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -78,18 +67,10 @@ def many(count: int) -> None:
     Path("many.yaml").write_text(text)
 
 
-def start_process(url: str) -> subprocess.Popen[str]:
-    root = Path(__file__).parents[3]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "server")])}
-    return subprocess.Popen(
-        [sys.executable, "-c", STARTER, url], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
 def test_of_five_processes_on_an_empty_database_one_applies_and_the_others_join(database_url: str) -> None:
     many(12)
 
-    processes = [start_process(database_url) for _ in range(5)]
+    processes = [start_process(database_url, "many.yaml") for _ in range(5)]
     said = [process.communicate(timeout=60) for process in processes]
 
     assert [process.returncode for process in processes] == [0] * 5, said
@@ -101,7 +82,7 @@ def test_of_five_processes_on_an_empty_database_one_applies_and_the_others_join(
 
 def test_a_start_killed_amid_sixty_new_tables_leaves_nothing_and_the_next_makes_all(database_url: str) -> None:
     many(60)
-    process = start_process(database_url)
+    process = start_process(database_url, "many.yaml")
     deadline = time.monotonic() + 20
     if database_url.startswith("postgresql"):
         busy = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted"
@@ -117,7 +98,7 @@ def test_a_start_killed_amid_sixty_new_tables_leaves_nothing_and_the_next_makes_
 
     made = {name for name in tables_of(database_url) if not str(name).startswith("_nexusd")}
     assert len(made) in {0, 60}
-    second = start_process(database_url)
+    second = start_process(database_url, "many.yaml")
     out, err = second.communicate(timeout=60)
     assert (second.returncode, out.strip() in {"applied", "unchanged"}) == (0, True), err
     assert len({name for name in tables_of(database_url) if not str(name).startswith("_nexusd")}) == 60

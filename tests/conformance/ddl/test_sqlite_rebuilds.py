@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nexusd.ddl.migration import Verdict
-from tests.support.migrations import contacts, migrate, registry_of, rows
+from tests.support.migrations import contacts, migrate, registry_of, rows, start_process, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,3 +107,23 @@ def test_a_rebuild_keeps_rows_that_refer_to_the_table(sqlite_url: str) -> None:
     assert rows(sqlite_url, "SELECT id, company_id FROM person") == [("p", "c")]
     with pytest.raises(sqlite3.IntegrityError):
         rows(sqlite_url, "INSERT INTO person (id, company_id) VALUES ('q', 'nobody')")
+
+
+def test_a_process_killed_while_it_builds_a_table_anew_leaves_the_old_one(sqlite_url: str, tmp_path: Path) -> None:
+    fields = V1.replace("company", "firm")
+    migrate(sqlite_url, contacts(fields))
+    numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)"
+    rows(sqlite_url, f"INSERT INTO contacts (id, name) {numbers} SELECT i, 'n' || i FROM n")
+    contacts(fields.replace("name: str", "name: {type: str, nullable: true}"))
+    process = start_process(sqlite_url, "r.yaml")
+    wait_until(lambda: any(tmp_path.glob("*.bak")) or process.poll() is not None, 20)
+    process.kill()
+    process.communicate(timeout=20)
+
+    assert rows(sqlite_url, "SELECT count(*), max(length(name)) FROM contacts") == [(100000, 7)]
+    again = start_process(sqlite_url, "r.yaml")
+    out, err = again.communicate(timeout=60)
+    assert (again.returncode, out.strip() in {"applied", "unchanged"}) == (0, True), err
+    assert rows(sqlite_url, "SELECT count(*), max(length(name)) FROM contacts") == [(100000, 7)]
+    rows(sqlite_url, "INSERT INTO contacts (id) VALUES ('no name')")
+    assert rows(sqlite_url, "PRAGMA integrity_check") == [("ok",)]

@@ -158,6 +158,60 @@ def test_drift_that_adding_can_repair_is_repaired(database_url: str, damage: str
     assert migrate(database_url, contacts(V1)).verdict is Verdict.UNCHANGED
 
 
+@pytest.mark.parametrize(
+    ("damage", "title"),
+    [
+        ("ALTER TABLE contacts DROP CONSTRAINT contacts_some_check", "add constraint contacts.contacts_some_check"),
+        ("ALTER TABLE contacts ALTER version DROP DEFAULT", "set default contacts.version"),
+        ("ALTER TABLE contacts ALTER company SET DEFAULT 'x'", "drop default contacts.company"),
+        ("ALTER TABLE contacts ALTER company SET NOT NULL", "drop not null contacts.company"),
+    ],
+)
+def test_a_constraint_or_default_that_somebody_changed_is_brought_back(
+    postgres_url: str, damage: str, title: str
+) -> None:
+    models = contacts(V1, '    checks: {some: "length(id) > 0"}\n')
+    migrate(postgres_url, models)
+    rows(postgres_url, "INSERT INTO contacts (id, name, company) VALUES ('1', 'n', 'c')")
+    rows(postgres_url, damage)
+    found = [change.title for change in plan_of(postgres_url, models).of(Risk.SAFE)]
+    assert [each.startswith(title) for each in found] == [True], found
+
+    run = executor(postgres_url, models)
+    run.start()
+    assert run.wait().verdict is Verdict.APPLIED
+    run.run_deferred()
+
+    assert plan_of(postgres_url, models).changes == ()
+    assert migrate(postgres_url, models).verdict is Verdict.UNCHANGED
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        "CREATE INDEX theirs ON contacts (company) WHERE company IS NOT NULL",
+        "CREATE UNIQUE INDEX theirs ON contacts (name) WHERE company = 'x'",
+        "CREATE INDEX theirs ON contacts (lower(name), company DESC)",
+    ],
+    ids=["partial", "partial unique", "expression"],
+)
+def test_an_index_that_the_registry_cannot_say_is_kept_and_is_no_other_index(database_url: str, index: str) -> None:
+    migrate(database_url, contacts(V1))
+    rows(database_url, ROW)
+    rows(database_url, index)
+
+    assert migrate(database_url, contacts(V1)).steps == 0
+    wider = contacts(V1.replace("name: str", "name: {type: str, index: true}"))
+    assert [(c.kind, c.name) for c in plan_of(database_url, wider).of(Risk.SAFE)] == [
+        ("create_index", "contacts_name_ix")
+    ]
+    migrate(database_url, wider)
+
+    assert migrate(database_url, wider).verdict is Verdict.UNCHANGED
+    with pytest.raises(Exception, match="exists"):
+        rows(database_url, index)
+
+
 def test_drift_that_adding_cannot_repair_is_named(postgres_url: str) -> None:
     migrate(postgres_url, contacts(V1))
     rows(postgres_url, ROW)
