@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from nexusd.supervisor.services import Service
     from nexusd.telemetry.logging import LogSink
     from nexusd.telemetry.monitoring import Monitoring
+    from nexusd.telemetry.systemd import Systemd
     from nexusd.telemetry.tracing import RecordingTracer
 
 
@@ -93,6 +94,15 @@ def failpoint(settings: Settings, environ: Mapping[str, str], observe: Observer)
     from nexusd.telemetry.failpoints import arm
 
     return arm(text, settings, observe)
+
+
+def systemd(environ: Mapping[str, str]) -> Systemd | None:
+    """The service manager, where it has started this process and wants to be told how it is."""
+    if "NOTIFY_SOCKET" not in environ:
+        return None
+    from nexusd.telemetry.systemd import Systemd
+
+    return Systemd.of(environ)
 
 
 def node_types(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +14,7 @@ from nexusd.channels.listener import bind
 from nexusd.ddl.migration import Verdict
 from nexusd.engines.peers import Alone
 from nexusd.errors import ConfigurationError, Problem
-from nexusd.events import RegistryLoaded, ServerStarted
+from nexusd.events import RegistryLoaded, ServerStarted, tell_all
 from nexusd.planning.statements import check_statements
 from nexusd.renewal import Deferred, Renewal
 from nexusd.serving import Announced, Serving, Watch, addresses
@@ -26,12 +27,13 @@ from nexusd.workforce import Workforce
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from nexusd.ddl.executor import DDLOutcome, SyncDDLExecutor
     from nexusd.runtime import Runtime
     from nexusd.settings import Settings
+    from nexusd.telemetry.systemd import Systemd
 
 
 _ONE_PROCESS: Final = Problem(
@@ -62,6 +64,9 @@ def _serve(loaded: app.Loaded, hangup: Hangup, take_stop: Callable[[Callable[[],
     kind = Daemon if settings.server.workers == 1 else Workforce
     with catalog.log_sink(settings.server) as log:
         watch = Watch.begin(loaded, log)
+        manager = catalog.systemd(os.environ)
+        if manager is not None:
+            watch = replace(watch, observe=tell_all(watch.observe, manager))
         watch.observe(ServerStarted(__version__, os.getpid()))
         watch.observe(RegistryLoaded(len(loaded.registry.models), len(loaded.plans), loaded.duration_s))
         with _bound(settings) as sockets:
@@ -69,7 +74,16 @@ def _serve(loaded: app.Loaded, hangup: Hangup, take_stop: Callable[[Callable[[],
             # While its thread talks to the database, this one imports what will serve.
             outcome = app.migrate(executor, partial(kind.prepare, settings))
             with asyncio.Runner(loop_factory=catalog.loop_factory()) as runner:
-                return runner.run(kind(loaded, outcome, sockets, watch).run(executor, hangup, take_stop))
+                daemon = kind(loaded, outcome, sockets, watch)
+                return runner.run(_watched(manager, daemon.run(executor, hangup, take_stop)))
+
+
+async def _watched(manager: Systemd | None, running: Coroutine[None, None, int]) -> int:
+    """Run, and show a service manager that wants it that this process is alive."""
+    if manager is None:
+        return await running
+    async with manager.watched():
+        return await running
 
 
 @contextlib.contextmanager

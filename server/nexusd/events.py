@@ -182,6 +182,13 @@ class RegistryLoaded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryReloading(Event):
+    """A reload was asked for and has begun."""
+
+    name: ClassVar[str] = "registry.reloading"
+
+
+@dataclass(frozen=True, slots=True)
 class RegistryRejected(Event):
     """A reload found a registry that cannot be served; the one before is kept.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from nexusd import app, catalog
 from nexusd.ddl.migration import Verdict
 from nexusd.errors import ConfigurationError, NexusError, Problem, StartupError
-from nexusd.events import RegistryLoaded, RegistryRejected
+from nexusd.events import RegistryLoaded, RegistryRejected, RegistryReloading
 from nexusd.supervisor.reload import Reloaded
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Renewal:
             StartupError: why it is not served.
         """
         started = time.perf_counter()
+        self._observe(RegistryReloading())
         try:
             fresh = await self._adopted()
         except NexusError as error:
