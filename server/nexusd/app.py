@@ -79,7 +79,10 @@ def load(
         registry = load_registry(settings.registry.path, python)
     signer = signer or CursorSigner(settings.server.secret_key.encode())
     find = partial(python.function, folder=Path(settings.registry.path).parent)
-    plans = compile_registry(registry, catalog.node_types(registry, signer, find, audited=settings.monitoring.audit))
+    plans = compile_registry(
+        registry,
+        catalog.node_types(registry, signer, find, settings.registry.secrets, audited=settings.monitoring.audit),
+    )
     return Loaded(
         settings=settings,
         registry=registry,

@@ -106,14 +106,15 @@ def systemd(environ: Mapping[str, str]) -> Systemd | None:
 
 
 def node_types(
-    registry: Registry, signer: CursorSigner, find: FindFunction, *, audited: bool = False
+    registry: Registry, signer: CursorSigner, find: FindFunction, secrets: Mapping[str, str], *, audited: bool = False
 ) -> Mapping[str, NodeType]:
     """Every node type by its name.
 
     Args:
-        registry: whose models have node types of their own.
+        registry: whose models and hosts.
         signer: of page cursors.
         find: finds the functions that FunctionNodes call.
+        secrets: by the names that HttpRequestNodes refer to.
         audited: whether changes of records are noted.
     """
     from nexusd.definitions.http_hosts import read_allow_list
@@ -127,7 +128,7 @@ def node_types(
     from nexusd.nodes.threads import Threads
 
     allow = read_allow_list(registry.http_allow)
-    own = (FunctionNode(find, Threads()), HttpRequestNode(Client(allow), allow), SqlNode(registry.models))
+    own = (FunctionNode(find, Threads()), HttpRequestNode(Client(allow), allow, secrets), SqlNode(registry.models))
     types: dict[str, NodeType] = {each.name: each for each in (*control_node_types(), *own)}
     for model in registry.models.values():
         made = model_node_types(model, registry.models, cursors=signer, audited=audited)

@@ -128,6 +128,14 @@ def _to_rate(value: object, text: bool) -> RateSettings | None:  # noqa: FBT001
     return rate
 
 
+def _to_secrets(value: object, text: bool) -> Mapping[str, str]:  # noqa: FBT001
+    what = 'an object of texts, such as {"CRM_TOKEN": "…"}'
+    value = structure(value, text, what)
+    if not isinstance(value, dict) or not all(isinstance(each, str) and each for each in value.values()):
+        raise ValueError(f"must be {what}")
+    return dict(value)
+
+
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _KEYS: Final = "a list of {name, sha256, scopes}"
 
@@ -226,6 +234,7 @@ STRUCTURES: Final[Mapping[Setting, Convert]] = {
     ("auth", "api_keys"): _to_api_keys,
     ("auth", "jwt"): _to_jwt,
     ("auth", "rate_limit"): _to_rate,
+    ("registry", "secrets"): _to_secrets,
 }
 """For settings whose values are more than that."""
 

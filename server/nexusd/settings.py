@@ -19,9 +19,14 @@ LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrySettings:
-    """Where the registry is."""
+    """Where the registry is, and the secrets that it names.
+
+    Attributes:
+        secrets: by the name that a header of an HttpRequestNode refers to.
+    """
 
     path: str = "config/registry.yaml"
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +247,7 @@ SECRETS: Final[frozenset[Setting]] = frozenset(
         ("auth", "jwt"),
         ("database", "ddl_url"),
         ("database", "url"),
+        ("registry", "secrets"),
         ("server", "secret_key"),
     }
 )

@@ -141,7 +141,7 @@ class Asker:
 
     def plan(self, params: Mapping[str, object], **options: object) -> Plan:
         """The plan of the workflow."""
-        node_type = HttpRequestNode(self.client, read_allow_list(self.allow))
+        node_type = HttpRequestNode(self.client, read_allow_list(self.allow), {"TOKEN": "s3cret"})
         node = Node(id="ask", type=node_type.name, params=params, options=options)
         registry = Registry(workflows={"w": Workflow(name="w", nodes=(node,))})
         return compile_registry(registry, {node_type.name: node_type})["w"]

@@ -38,7 +38,7 @@ FIND = partial(PythonDefinitions().function, folder=Path())
 
 def compiled(registry: Registry) -> dict[str, Plan]:
     """The plans of a registry."""
-    return compile_registry(registry, catalog.node_types(registry, CursorSigner(b"k"), FIND))
+    return compile_registry(registry, catalog.node_types(registry, CursorSigner(b"k"), FIND, {"TOKEN": "t"}))
 
 
 def plans(workflows: str) -> dict[str, Plan]:

@@ -160,3 +160,14 @@ def test_loopback_is_recognised(host: str, *, expected: bool) -> None:
 
 def test_a_shown_url_has_no_password() -> None:
     assert redacted_url("postgresql://u:secret@h:5/d?x=secret") == "postgresql://u@h:5/d"
+
+
+def test_secrets_of_the_registry_are_an_object_of_texts_and_never_told(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text('{"CRM": "s3cret"}\n')
+    text = load_settings(None, {"NEXUSD_REGISTRY__SECRETS": '{"CRM": "s3cret"}'})
+    file = load_settings(None, {"NEXUSD_REGISTRY__SECRETS_FILE": str(tmp_path / "s.json")})
+
+    assert text.registry.secrets == file.registry.secrets == {"CRM": "s3cret"}
+    assert "s3cret" not in repr(text)
+    (told,) = problems(environ={"NEXUSD_REGISTRY__SECRETS": '{"CRM": ["s3cret"]}'})
+    assert told == 'NEXUSD_REGISTRY__SECRETS: must be an object of texts, such as {"CRM_TOKEN": "…"}'

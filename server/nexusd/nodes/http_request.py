@@ -19,7 +19,7 @@ from nexusd.nodes.node import Effects, ParamProblem
 from nexusd.nodes.shapes import integer, one_of, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from nexusd.definitions.http_hosts import AllowList
     from nexusd.definitions.shape import Shape
@@ -76,9 +76,10 @@ class HttpRequestNode:
     name = "HttpRequestNode"
     keys = frozenset({"allow_status"})
 
-    def __init__(self, client: Client, allow: AllowList) -> None:
+    def __init__(self, client: Client, allow: AllowList, secrets: Mapping[str, str]) -> None:
         self._client = client
         self._allow = allow
+        self._secrets = secrets
 
     def derived(self, _node: Node) -> Mapping[str, Choice | FirstOf]:
         """None."""
@@ -91,12 +92,13 @@ class HttpRequestNode:
     def bind(self, node: Node, params: Mapping[str, object], connected: frozenset[str]) -> Binding:
         """Every host that is known beforehand must be listed."""
         binder = Binder()
-        for name in (*params, *sorted(connected - {"input"})):
+        declared = _without_headers(params, _secret_headers(params))
+        for name in (*declared, *sorted(connected - {"input"})):
             param = _PARAMS.get(name)
             if param is None:
                 binder.unknown("param", (name,), _PARAMS)
-            elif name in params:
-                binder.bind(param.shape, params[name], (name,), param.purpose, param.inside)
+            elif name in declared:
+                binder.bind(param.shape, declared[name], (name,), param.purpose, param.inside)
             else:
                 binder.binding.slots[name,] = slot(param.shape, param.purpose)
         if "method" in connected:
@@ -109,6 +111,7 @@ class HttpRequestNode:
         for header in headers if isinstance(headers, dict) else ():
             if not TOKEN.fullmatch(header) or header.lower() in _OWN_HEADERS:
                 binder.problem(("headers", header), f"{header} is no header that a node can set")
+        self._check_secrets(binder, params)
         binder.binding.problems += _status_problems(node)
         return binder.binding
 
@@ -120,9 +123,16 @@ class HttpRequestNode:
         """Ask."""
         allowed = node.options.get("allow_status")
         expected = frozenset(allowed) if isinstance(allowed, list) else frozenset()
+        named = _secret_headers(node.params)
+        secret = {
+            name.lower(): f"{each.get('prefix', '')}{self._secrets[str(each['secret'])]}"
+            for name, each in named.items()
+        }
 
         async def run(params: Mapping[str, object], context: NodeContext) -> object:
-            request = _request(params, f"{context.execution_id}/{context.place}")
+            # Only what the node itself declares names a secret; in a header out of an input it would be no text.
+            request = _request(_without_headers(params, named), f"{context.execution_id}/{context.place}")
+            request = replace(request, headers={**request.headers, **secret})
             self._check_host(request.url)
             answer = await self._ask(request, expected)
             if answer.status >= _FAILED and answer.status not in expected:
@@ -144,18 +154,8 @@ class HttpRequestNode:
 
     def _check_url(self, binder: Binder, declared: object) -> None:
         """A URL whose host is known beforehand leads to one that is listed."""
-        if declared is None:
-            return
-        if isinstance(declared, str):
-            known = declared
-        elif is_placeholder(declared):
-            # What is put in behind the host's end cannot change it.
-            literal = cast("Placeholder", declared).prefix
-            scheme, _, rest = literal.partition("://")
-            if not any(sign in rest for sign in "/?#"):
-                return
-            known = f"{scheme}://{rest}"
-        else:
+        known = _known_url(declared)
+        if known is None:
             return
         try:
             url = read_url(known)
@@ -164,6 +164,21 @@ class HttpRequestNode:
             return
         if not self._allow.allows_host(url.host, url.port):
             binder.problem(("url",), f"the host {url.authority} is not in http_allow", "list it there")
+
+    def _check_secrets(self, binder: Binder, params: Mapping[str, object]) -> None:
+        named = _secret_headers(params)
+        for header, each in named.items():
+            name = each.get("secret")
+            unknown = sorted(set(each) - {"secret", "prefix"})
+            if not isinstance(name, str) or unknown or not isinstance(each.get("prefix", ""), str):
+                binder.problem(("headers", header), "a header is text, or {secret: NAME, prefix: text}")
+            elif name not in self._secrets:
+                hint = "set it in registry.secrets, or NEXUSD_REGISTRY__SECRETS"
+                binder.problem(("headers", header), f"there is no secret named {name!r}", hint)
+            elif not VALUE.fullmatch(f"{each.get('prefix', '')}{self._secrets[name]}"):
+                binder.problem(("headers", header), f"the secret {name!r} is not one line of text")
+        if named and _known_url(params.get("url")) is None:
+            binder.problem(("url",), "a secret goes to one host: let the URL begin with it")
 
     @staticmethod
     def _check_body(binder: Binder, params: Mapping[str, object], connected: frozenset[str]) -> None:
@@ -177,6 +192,31 @@ class HttpRequestNode:
         if not self._allow.allows_host(url.host, url.port):
             detail = "must lead to a host that is allowed"
             raise InvalidInput(f"url {detail}", faults=[Fault("/url", "not_allowed", detail)])
+
+
+def _known_url(declared: object) -> str | None:
+    """As much of a URL as is known beforehand, if that is enough to know the host."""
+    if isinstance(declared, str):
+        return declared
+    if declared is None or not is_placeholder(declared):
+        return None
+    # What is put in behind the host's end cannot change it.
+    literal = cast("Placeholder", declared).prefix
+    _, _, rest = literal.partition("://")
+    return literal if any(sign in rest for sign in "/?#") else None
+
+
+def _secret_headers(params: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    """The headers that name a secret."""
+    headers = params.get("headers")
+    return {name: each for name, each in headers.items() if isinstance(each, dict)} if isinstance(headers, dict) else {}
+
+
+def _without_headers(params: Mapping[str, object], names: Collection[str]) -> Mapping[str, object]:
+    headers = params.get("headers")
+    if not names or not isinstance(headers, dict):
+        return params
+    return {**params, "headers": {name: each for name, each in headers.items() if name not in names}}
 
 
 def _status_problems(node: Node) -> list[ParamProblem]:

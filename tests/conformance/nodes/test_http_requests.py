@@ -319,6 +319,29 @@ def test_mistakes_are_told_at_load() -> None:
     assert asker.plan({"url": "https://api.example.com:8443/{{x}}"}).read_only is True
 
 
+async def test_secret_is_named_and_goes_to_one_host_alone(open_host: OpenHost) -> None:
+    host = await open_host(answers(EMPTY))
+    bearer = {"Authorization": {"secret": "TOKEN", "prefix": "Bearer "}, "X-Key": "{{key}}"}
+    asker = Asker()
+    await asker.run({"url": host.url, "headers": bearer}, {"key": "k"})
+    assert {"authorization: Bearer s3cret", "x-key: k"} <= set(host.heads[0].split("\r\n"))
+    with pytest.raises(InvalidInput):
+        await asker.run({"url": host.url, "headers": bearer}, {"key": {"secret": "TOKEN"}})
+    with pytest.raises(InvalidInput):
+        await asker.run({"url": host.url, "headers": "{{all}}"}, {"all": bearer})
+    assert len(host.heads) == 1
+    for headers, url, told in (
+        ({"X": {"secret": "TOKN"}}, host.url, "there is no secret named 'TOKN'"),
+        ({"X": {"secret": "{{x}}"}}, host.url, "a header is text, or {secret: NAME, prefix: text}"),
+        ({"X": {"secret": "TOKEN", "suffix": "x"}}, host.url, "a header is text, or {secret: NAME, prefix: text}"),
+        ({"X": {"secret": "TOKEN"}}, "{{url}}", "a secret goes to one host"),
+        ({"X": {"secret": "TOKEN"}}, "http://{{host}}/", "a secret goes to one host"),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            asker.plan({"url": url, "headers": headers})
+        assert told in caught.value.detail
+
+
 async def test_dry_run_asks_but_refuses_to_change(open_host: OpenHost) -> None:
     host = await open_host(answers(EMPTY))
     assert (await Asker().run({"url": host.url}, dry_run=True))["status"] == 204
