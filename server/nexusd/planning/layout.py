@@ -257,7 +257,7 @@ class _Drawing:
         """The first and the last column where a spot could stand between its neighbours."""
         row = self._rows[spot.row]
         i, offsets = row.index(spot), self._offsets(row)
-        low = row[i - 1].x + offsets[i] - offsets[i - 1] if i else 0
+        low = row[i - 1].x + offsets[i] - offsets[i - 1] if i else spot.width // 2
         high = row[i + 1].x - offsets[i + 1] + offsets[i] if i + 1 < len(row) else max(spot.x, low) + _FAR
         return low, high
 
