@@ -86,7 +86,8 @@ def test_a_part_from_a_variable_completes_what_the_file_says(tmp_path: Path) -> 
 def test_the_first_key_comes_from_its_own_variable_or_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("an admin key of many letters".replace(" ", "-"))
 
-    assert load_settings(None, {"NEXUSD_ADMIN_KEY": "x" * 16}).auth.admin_key == "x" * 16
+    for text in ("x" * 16, "correct horse battery staple", "schlüsselwörterei"):
+        assert load_settings(None, {"NEXUSD_ADMIN_KEY": text}).auth.admin_key == text
     from_file = load_settings(None, {"NEXUSD_ADMIN_KEY_FILE": str(tmp_path / "key")}).auth.admin_key
     assert from_file == "an-admin-key-of-many-letters"
 
@@ -95,7 +96,8 @@ def test_the_first_key_comes_from_its_own_variable_or_from_a_file(tmp_path: Path
     ("environ", "expected"),
     [
         ({"NEXUSD_ADMIN_KEY": "x" * 15}, "NEXUSD_ADMIN_KEY: must have at least 16 characters"),
-        ({"NEXUSD_ADMIN_KEY": "with blanks between words"}, "NEXUSD_ADMIN_KEY: must have"),
+        ({"NEXUSD_ADMIN_KEY": "with a line's end\n"}, "NEXUSD_ADMIN_KEY: must have"),
+        ({"NEXUSD_ADMIN_KEY": "with a blank behind "}, "NEXUSD_ADMIN_KEY: must have"),
         ({"NEXUSD_ADMIN_KEY_FILE": "missing"}, "NEXUSD_ADMIN_KEY_FILE: the file cannot be read"),
         ({"NEXUSD_AUTH__API_KEYS": "ci"}, "NEXUSD_AUTH__API_KEYS: must be JSON"),
         ({"NEXUSD_AUTH__API_KEYS": '[{"name": "a", "scopes": ["*"]}]'}, "key 1: sha256 must be set"),

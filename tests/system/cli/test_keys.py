@@ -52,6 +52,8 @@ def test_listed_keys_show_what_they_may_and_how_they_are_but_no_secret(keys: Nex
     assert [each["status"] for each in listed.values()] == ["revoked", "active"]
     assert listed[first["id"]]["claims"] == {"tenant": "acme", "n": 3}
     assert first["key"].rpartition("_")[2] not in done.out
+    made = keys("create", "--scope", "*", "--output", "table").out
+    assert KEY.search(made)
     table = keys("list", "--output", "table").out
     assert table.splitlines()[0].split()[:4] == ["ID", "NAME", "SCOPES", "STATUS"]
 

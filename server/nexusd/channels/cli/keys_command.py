@@ -29,7 +29,7 @@ _CREATE: Final = (
     Option(flag="--name", text="Whose it is or what for, for the list", metavar="NAME"),
     Option(flag="--expires", text="How long it lasts: 90d, 12h, a date or a time [default: for ever]", metavar="WHEN"),
     Option(flag="--claim", text="What row policies may know of its holder; may be repeated", kind=list),
-    Option(flag="--output", text="text or json [default: text: the key alone]", choices=("text", "json")),
+    Option(flag="--output", text="json or table [default: the key alone]", choices=("json", "table")),
     *_SHARED,
 )
 _ID: Final = Argument(metavar="ID", text="Of the key, the part between nxd_ and the secret", required=True)
@@ -69,11 +69,15 @@ def _create(arguments: Arguments) -> int:
         raise typer.BadParameter(str(error), param_hint="--expires") from error
     with app.open_keys(arguments.settings()) as administration:
         key, entry = administration.create(arguments.text("--name") or "", scopes, claims, expires_at)
-    if arguments.text("--output") == "json":
-        print_json({"id": entry.id, "key": key.text, **_shown(entry)})
+    shown = {"id": entry.id, "key": key.text, **_shown(entry)}
+    form = arguments.text("--output")
+    if form == "json":
+        print_json(shown)
+    elif form == "table":
+        print_table([{"field": name, "value": value} for name, value in shown.items()], ("field", "value"))
     else:
         write(key.text)
-        say("Keep it: it is not shown again.")
+    say("Keep the key: it is not shown again.")
     return 0
 
 
