@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from nexusd.databases.database import Bound, Dialect, Statement
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ class Once:
         so_far_ms = (time.perf_counter() - self.started) * 1000
         between = f',"outputs":{{{json.dumps(node)}:'
         named = (self.key.scope, self.key.text, self.key.fingerprint, self.execution_id, self.lock_number)
-        return (*named, so_far_ms, '{"duration_ms":', between, "}}")
+        return (*named, so_far_ms, '{"spaced":true,"duration_ms":', between, "}}")
 
     def take(self, rows: Sequence[dict[str, object]]) -> object:
         """The record of what `insert_once` gave; None where the key is in use, and nothing was written."""
@@ -104,6 +106,11 @@ def stored(row: Row) -> Stored | None:
     """The row of `find` or `lock`; None if the key was not used."""
     found = row["found"]
     return found if isinstance(found, Stored) else None
+
+
+def compact(text: bytes) -> bytes:
+    """JSON without the blanks that PostgreSQL writes between its parts."""
+    return msgspec.json.format(text, indent=-1)
 
 
 def arguments(key: Key) -> tuple[str, str]:

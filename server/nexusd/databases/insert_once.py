@@ -7,7 +7,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from nexusd.databases.idempotency import KEEP_S
+import msgspec
+
+from nexusd.databases.idempotency import KEEP_S, compact
 from nexusd.databases.statements import CACHE_SIZE, new_row, overriding
 from nexusd.databases.tables import Placeholders, quote
 from nexusd.databases.types import Codec
@@ -47,7 +49,7 @@ _WIRE: Final = {
 
 @lru_cache(maxsize=CACHE_SIZE)
 def insert_once(table: Table, names: tuple[str, ...]) -> Query | None:
-    """INSERT of a record and of its answer, RETURNING the record and `duration_ms`; no row if the key is in use.
+    """INSERT of a record and of its answer, RETURNING it as JSON and `duration_ms`; no row if the key is in use.
 
     Values: the named fields, then now, scope, key, fingerprint, execution id, lock number, milliseconds so far, the
     answer's text up to the milliseconds, from there to the record, and behind it. None where the database cannot write
@@ -79,21 +81,20 @@ def insert_once(table: Table, names: tuple[str, ...]) -> Query | None:
         f" _nexusd_w AS (INSERT INTO {table.name} ({', '.join(map(quote, row))}){overriding(table, names)}"
         f" SELECT {', '.join(row.values())} FROM _nexusd_l WHERE free AND NOT EXISTS"
         f" (SELECT FROM _nexusd_idempotency AS k WHERE k.scope = {scope} AND k.key = {key})"
-        f" RETURNING {', '.join(map(quote, table.columns))}, {duration} AS _nexusd_ms),"
+        f" RETURNING json_build_object({record})::text AS record, {duration} AS duration_ms),"
         " _nexusd_i AS (INSERT INTO _nexusd_idempotency"
         " (scope, key, fingerprint, execution_id, answer, expires_at)"
         f" SELECT {scope}, {key}, {fingerprint}, {execution},"
-        f" concat({before}, _nexusd_ms, {between}, json_build_object({record}), {behind}),"
+        f" concat({before}, duration_ms, {between}, record, {behind}),"
         f" now() + interval '{KEEP_S} seconds' FROM _nexusd_w)"
-        f" SELECT {table.select_list(table.columns)}, _nexusd_ms::double precision FROM _nexusd_w"
+        " SELECT record, duration_ms::double precision FROM _nexusd_w"
     )
-    decode = table.decoder(table.columns)
+    return placeholders.query(sql, _decode, writes=True)
 
-    def decode_both(values: Sequence[object]) -> dict[str, object]:
-        *record, duration_ms = values
-        return {"record": decode(record), "duration_ms": duration_ms}
 
-    return placeholders.query(sql, decode_both, writes=True)
+def _decode(row: Sequence[object]) -> dict[str, object]:
+    record, duration_ms = row
+    return {"record": msgspec.Raw(compact(str(record).encode())), "duration_ms": duration_ms}
 
 
 def _wire(column: Field) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from nexusd.databases.database import Bound, Dialect
-from nexusd.databases.idempotency import KEY_STATEMENTS, Stored, arguments, stored
+from nexusd.databases.idempotency import KEY_STATEMENTS, Stored, arguments, compact, stored
 from nexusd.definitions.wire import write_json
 from nexusd.engines.liveness import is_alive
 from nexusd.errors import IdempotencyInFlight, IdempotencyMismatch, NexusError, UnknownOutcome
@@ -28,9 +28,11 @@ IN_FLIGHT: Final = "in_flight"
 UNKNOWN: Final = "unknown"
 
 
-class _Document(msgspec.Struct):
+class _Document(msgspec.Struct, omit_defaults=True):
     duration_ms: float
     outputs: msgspec.Raw
+    spaced: bool = False
+    """PostgreSQL put it together, with blanks that the first answer did not have."""
 
 
 _documents: Final = msgspec.json.Decoder(_Document)
@@ -129,7 +131,10 @@ class Keyed:
             error.execution_id = found.execution_id
             raise error
         document = _documents.decode(found.answer)
-        self.answer = Answer(found.execution_id, document.duration_ms, bytes(document.outputs))
+        outputs = bytes(document.outputs)
+        if document.spaced:
+            outputs = compact(outputs)
+        self.answer = Answer(found.execution_id, document.duration_ms, outputs)
         # A run that was begun again may find the answer of its own first attempt.
         self.is_replay = found.execution_id != self.execution_id
         return True

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from nexusd.databases.database import Dialect
@@ -43,6 +44,8 @@ async def test_second_request_gets_the_answer_of_the_first(processes: Processes,
     ]
 
     assert [told(execution) for execution in again] == [told(first)] * 2
+    texts = {msgspec.json.encode(execution.outputs) for execution in (first, *again)}
+    assert len(texts) == 1, "the same to the byte"
     assert [first.replayed, *(execution.replayed for execution in again)] == [False, True, True]
     assert len(await processes.names()) == (2 if workflow == "several" else 1)
     assert await processes.kept() == 1
