@@ -56,6 +56,13 @@ class HttpDoor:
         self._observe(RequestStarted("http", exchange.method))
         exchange.trace = self._trace(exchange)
         try:
+            await self._answer_or_refuse(exchange)
+        finally:
+            exchange.close()
+            self._tell(exchange, time.perf_counter() - started)
+
+    async def _answer_or_refuse(self, exchange: Exchange) -> None:
+        try:
             await self._answer(exchange)
         except NexusError as error:
             await self._refuse(exchange, error)
@@ -67,8 +74,6 @@ class HttpDoor:
         except Exception as error:  # noqa: BLE001 - the edge: whatever is no NexusError is a bug, logged and hidden
             self._observe(unexpected("http", exchange.request_id, error))
             await self._refuse(exchange, InternalError())
-        exchange.close()
-        self._tell(exchange, time.perf_counter() - started)
 
     def _trace(self, exchange: Exchange) -> Trace | None:
         """What the request is a part of."""
