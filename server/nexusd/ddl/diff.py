@@ -42,6 +42,7 @@ class Difference:
 
     Attributes:
         accepted: it was there when the database was adopted, and stays.
+        parts: of a column that is renamed: the names of all constraints and indexes of its table.
     """
 
     kind: Kind
@@ -49,6 +50,7 @@ class Difference:
     want: Column | Part | None = None
     have: Column | Part | None = None
     accepted: bool = False
+    parts: frozenset[str] = frozenset()
 
     @property
     def mark(self) -> str:
@@ -77,7 +79,10 @@ def differences(table: WantedTable, want: Table, have: Table, known: Known = UNK
         RenameHintError: a `renamed_from` cannot mean what it says.
     """
     renames = column_renames(table, have, known)
-    yield from (Difference(Kind.RENAME_COLUMN, new, have=have.columns[old]) for new, old in renames.items())
+    parts = frozenset(have.parts)
+    yield from (
+        Difference(Kind.RENAME_COLUMN, new, have=have.columns[old], parts=parts) for new, old in renames.items()
+    )
     have = _renamed(have, renames)
     for difference in (*_columns(table, want, have, known), *_parts(want, have, known)):
         is_new_to_us = difference.name not in known.types and _does_no_harm(difference)

@@ -183,6 +183,8 @@ class Plan:
             Risk.KEPT: "kept",
         }
         counts = Counter(change.risk for change in self.changes)
+        if counts[Risk.GUARDED] > 1:
+            words[Risk.GUARDED] = "need a file"
         parts = [f"{counts[risk]} {word}" for risk, word in words.items() if counts[risk]]
         if self.files:
             parts.append(f"{len(self.files)} pending file{'s' if len(self.files) > 1 else ''}")

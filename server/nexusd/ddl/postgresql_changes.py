@@ -15,7 +15,7 @@ from nexusd.definitions.naming import Kind as NameKind
 from nexusd.definitions.naming import constraint_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from nexusd.ddl.diff import Difference
     from nexusd.ddl.policy import Verdict
@@ -98,13 +98,10 @@ class PostgresqlRenderer:
         """The table, and what is named for it."""
         statements = [f"ALTER TABLE {quote(old)} RENAME TO {quote(new.name)}"]
         there = self._catalog.tables([old])[old].parts
-        for clause in new.clauses.values():
-            was = constraint_name(old, clause.columns, clause.kind)
-            if was in there and clause.is_index:
-                statements.append(f"ALTER INDEX {quote(was)} RENAME TO {quote(clause.name)}")
-            elif was in there:
-                rename = f"RENAME CONSTRAINT {quote(was)} TO {quote(clause.name)}"
-                statements.append(f"ALTER TABLE {quote(new.name)} {rename}")
+        for clause, fields in _named_for(new):
+            was = constraint_name(old, fields, clause.kind)
+            if was in there:
+                statements.append(_rename_part(new.name, was, constraint_name(new.name, fields, clause.kind), clause))
         return statements
 
     def grants(self, tables: Sequence[str], role: str, *, append_only: bool = False) -> list[str]:
@@ -167,18 +164,38 @@ def _rename_column(case: _Case) -> _Sql:
     old = case.difference.have
     before = old.name if isinstance(old, Column) else ""
     statements = [case.alter(f"RENAME COLUMN {quote(before)} TO {quote(case.name)}")]
-    for clause in case.table.clauses.values():
-        # A constraint is named for its columns, and answers find the column by the name.
-        was = constraint_name(case.table.name, [before if c == case.name else c for c in clause.columns], clause.kind)
-        if case.name in clause.columns and was != clause.name:
-            statements.append(_rename_part(case, was, clause))
+    # A constraint is named for its columns, and answers find the column by the name.
+    for clause, fields in _named_for(case.table):
+        renamed = [new for new, old in zip(clause.columns, fields, strict=False) if new != old]
+        was = constraint_name(case.table.name, fields, clause.kind)
+        # A table that is renamed too has passed its new name on to them by now.
+        before_table = constraint_name(case.table.model.renamed_from or case.table.name, fields, clause.kind)
+        if renamed[:1] == [case.name] and {was, before_table} & case.difference.parts:
+            statements.append(_rename_part(case.table.name, was, clause.name, clause))
     return _Sql(statements=tuple(statements), detail=f"(now {before})")
 
 
-def _rename_part(case: _Case, was: str, clause: Clause) -> str:
+def _named_for(table: WantedTable) -> Iterator[tuple[Clause, tuple[str, ...]]]:
+    """Constraints and indexes, and what they are named for: columns by new names and old, or the check's own name."""
+    checks = {constraint_name(table.name, (name,), NameKind.CHECK): name for name in table.model.checks}
+    old = {field.name: field.renamed_from or field.name for field in table.model.fields}
+    for clause in table.clauses.values():
+        if clause.name in checks:
+            yield clause, (checks[clause.name],)
+            continue
+        yield clause, clause.columns
+        mapped = tuple(old.get(column, column) for column in clause.columns)
+        singly = [
+            tuple(old[each] if each == column and each in old else each for each in clause.columns)
+            for column in clause.columns
+        ]
+        yield from ((clause, fields) for fields in dict.fromkeys([mapped, *singly]) if fields != clause.columns)
+
+
+def _rename_part(table: str, was: str, name: str, clause: Clause) -> str:
     if clause.is_index:
-        return f"ALTER INDEX IF EXISTS {quote(was)} RENAME TO {quote(clause.name)}"
-    return case.alter(f"RENAME CONSTRAINT {quote(was)} TO {quote(clause.name)}")
+        return f"ALTER INDEX {quote(was)} RENAME TO {quote(name)}"
+    return f"ALTER TABLE {quote(table)} RENAME CONSTRAINT {quote(was)} TO {quote(name)}"
 
 
 def _alter_type(case: _Case) -> _Sql:

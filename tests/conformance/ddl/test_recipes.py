@@ -156,6 +156,59 @@ def test_a_recipe_leads_to_the_registry(
         assert disagreements(database_url, wanted.models) == []
 
 
+def test_names_follow_a_table_and_columns_that_are_renamed_together(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = """version: 1
+models:
+  Firm:
+    table: firms
+    fields: {id: {type: int, primary_key: true}, name: {type: str, unique: true}, kind: {type: enum, values: [a], default: a}}
+    checks: {some: "name <> ''"}
+    indexes: [{fields: [name, kind]}]
+  Person: {table: people, fields: {id: {type: str, primary_key: true}, firm_id: {type: int, references: Firm.id}}}
+"""
+    migrate(postgres_url, registry_of(text))
+    rows(postgres_url, "INSERT INTO firms (name) VALUES ('n')")
+    for old, new in (
+        ("table: firms", "table: companies\n    renamed_from: firms"),
+        ("name: {", "title: {renamed_from: name, "),
+        ("kind: {", "sort: {renamed_from: kind, "),
+        ("name <>", "title <>"),
+        ("[name, kind]", "[title, sort]"),
+    ):
+        text = text.replace(old, new, 1)
+    wanted = registry_of(text)
+    written(postgres_url, monkeypatch)
+
+    assert migrate(postgres_url, wanted).verdict is Verdict.APPLIED
+
+    assert migrate(postgres_url, wanted).verdict is Verdict.UNCHANGED
+    assert disagreements(postgres_url, wanted.models) == []
+    names = "SELECT conname FROM pg_constraint WHERE conrelid = 'companies'::regclass AND contype <> 'n' ORDER BY 1"
+    assert rows(postgres_url, names) == [
+        ("companies_id_pk",), ("companies_some_check",), ("companies_sort_enum",), ("companies_title_uq",)
+    ]  # fmt: skip
+    assert rows(postgres_url, "SELECT title, sort FROM companies") == [("n", "a")]
+
+
+def test_a_column_whose_constraints_have_other_names_is_renamed(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = "    timestamps: false\n    versioned: false\n"
+    fields = "      id: {type: str, primary_key: true}\n      name: {type: str, unique: true}\n"
+    rows(postgres_url, "CREATE TABLE contacts (id text PRIMARY KEY, name text NOT NULL CONSTRAINT mine UNIQUE)")
+    rows(postgres_url, ROWS[1])
+    assert migrate(postgres_url, contacts(fields, options)).verdict is Verdict.ADOPTED
+    wanted = contacts(fields.replace("name: {", "title: {renamed_from: name, "), options)
+    written(postgres_url, monkeypatch)
+
+    migrate(postgres_url, wanted)
+
+    assert rows(postgres_url, "SELECT title FROM contacts") == [("b",)]
+    assert migrate(postgres_url, wanted).verdict is Verdict.UNCHANGED
+
+
 def test_what_was_removed_is_dropped_by_a_contract_file(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     both = "version: 1\nmodels:\n  Old: {fields: {id: {type: str, primary_key: true}}}\n  Contact:\n    table: contacts\n    fields:\n"
     extra = "      code: {type: enum, values: [a], default: a, unique: true}\n      old_id: {type: str, nullable: true, references: Old.id}\n"

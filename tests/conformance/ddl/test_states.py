@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import psycopg
 import pytest
 
 from nexusd.ddl.errors import (
+    MigrationLockBusy,
     PlanBlocked,
     SchemaAheadIncompatible,
     SchemaDrift,
@@ -17,15 +19,18 @@ from nexusd.ddl.errors import (
 from nexusd.ddl.migration import Verdict
 from nexusd.ddl.plan import Risk
 from tests.support.migrations import (
+    IMPATIENT,
     Heard,
     contacts,
     executor,
+    hold,
     migrate,
     plan_of,
     registry_of,
     rows,
     schema,
     tables_of,
+    wait_until,
 )
 
 if TYPE_CHECKING:
@@ -75,6 +80,37 @@ def test_an_index_on_a_large_table_is_built_after_the_start(postgres_url: str, m
     assert len(heard.named("migration.step_done")) == 1
     again = migrate(postgres_url, wider)
     assert (again.verdict, again.deferred) == (Verdict.UNCHANGED, 0)
+
+
+def test_a_start_that_waits_for_an_index_to_be_built_does_not_keep_it_from_being_built(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nexusd.ddl.policy.SMALL_TABLE_BYTES", 0)
+    migrate(postgres_url, contacts(V1))
+    rows(postgres_url, ROW)
+    indexed = V1.replace("name: str", "name: {type: str, index: true}")
+    builder = executor(postgres_url, contacts(indexed))
+    builder.start()
+    assert builder.wait().deferred == 1
+    wider = contacts(indexed + "      phone: {type: str, nullable: true}\n")
+    building = "SELECT 1 FROM pg_stat_progress_create_index"
+
+    with ThreadPoolExecutor(2) as pool:
+        with hold(postgres_url, "contacts") as holder:
+            holder.execute("UPDATE contacts SET name = name")
+            index = pool.submit(builder.run_deferred)
+            wait_until(lambda: rows(postgres_url, building) != [])
+            briefly = replace(IMPATIENT, lock_s=0.3)
+            with pytest.raises(MigrationLockBusy, match="nexusd-ddl"):
+                migrate(postgres_url, wider, change=lambda options: replace(options, waits=briefly))
+            start = pool.submit(migrate, postgres_url, wider)
+        index.result(timeout=30)
+        assert start.result(timeout=30).verdict is Verdict.APPLIED
+
+    assert rows(postgres_url, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'contacts_name_ix'::regclass") == [
+        (True,)
+    ]
+    assert migrate(postgres_url, wider).deferred == 0
 
 
 def test_steps_left_for_later_are_not_forgotten_when_another_table_changes(postgres_url: str) -> None:
