@@ -114,9 +114,11 @@ async def _attend(frame: Frame, node: PlannedNode) -> None:
         scope.nodes[node.id] = await _once(frame, node, scope, frame.session, node.id)
         return
     try:
-        if _is_due(node, scope):
-            scope.nodes[node.id] = await _guarded(frame, node)
-            return
+        if _has_what_it_needs(node, scope):
+            inner = _with_input(node, scope)
+            if node.when is None or node.when(inner):
+                scope.nodes[node.id] = await _guarded(frame, node, inner)
+                return
     except NexusError as error:
         _locate(error, frame, node)
         if node.on_error == FAIL or not _is_survivable(error, frame):
@@ -126,14 +128,22 @@ async def _attend(frame: Frame, node: PlannedNode) -> None:
     scope.nodes[node.id] = None
 
 
-def _is_due(node: PlannedNode, scope: Scope) -> bool:
+def _has_what_it_needs(node: PlannedNode, scope: Scope) -> bool:
     if scope.absent and not node.waits_for.isdisjoint(scope.absent):
         return False
     if node.rescues and node.rescues.isdisjoint(scope.failed):
         return False
-    if node.gathers and node.gathers <= scope.absent:
-        return False
-    return node.when is None or node.when(scope)
+    return not (node.gathers and node.gathers <= scope.absent)
+
+
+def _with_input(node: PlannedNode, scope: Scope) -> Scope:
+    """The scope with what a connection delivers to the node, or with the failure for which it takes over."""
+    if "input" in node.connections:
+        return replace(scope, input=node.connections["input"](scope))
+    if node.rescues:
+        failed = next(scope.failed[name] for name in sorted(node.rescues) if name in scope.failed)
+        return replace(scope, input=failed)
+    return scope
 
 
 def _is_survivable(error: NexusError, frame: Frame) -> bool:
@@ -145,20 +155,16 @@ def _is_survivable(error: NexusError, frame: Frame) -> bool:
     return asyncio.get_running_loop().time() < frame.deadline
 
 
-async def _guarded(frame: Frame, node: PlannedNode) -> object:
+async def _guarded(frame: Frame, node: PlannedNode, scope: Scope) -> object:
     """Run a node so that exactly its work can be undone, where the run would go on without it."""
     if node.on_error == FAIL or not frame.shared:
-        return await _each(frame, node, frame.session)
+        return await _each(frame, node, scope, frame.session)
     async with frame.session.atomic() as session:
-        return await _each(frame, node, session)
+        return await _each(frame, node, scope, session)
 
 
-async def _each(frame: Frame, node: PlannedNode, session: Session) -> object:
+async def _each(frame: Frame, node: PlannedNode, scope: Scope, session: Session) -> object:
     """Run a node once, or once for each item."""
-    scope = frame.scope
-    if node.rescues and "input" not in node.connections:
-        failed = next(scope.failed[name] for name in sorted(node.rescues) if name in scope.failed)
-        scope = replace(scope, input=failed)
     if node.foreach is None:
         return await _persistently(frame, node, scope, session, node.id)
     items = node.foreach(scope)

@@ -7,7 +7,7 @@ import pytest
 
 from nexusd.definitions.execution import Invocation
 from nexusd.definitions.registry import Registry
-from nexusd.definitions.workflow import Node, Retry, Workflow
+from nexusd.definitions.workflow import Connection, Node, Retry, Workflow
 from nexusd.engines.engine import Run
 from nexusd.engines.inline import InlineEngine
 from nexusd.errors import DeadlineExceeded, InvalidInput, NodeFailed, RecordNotFound
@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 
 
 async def run(
-    bodies: Mapping[str, Body], *nodes: Node, inputs: bytes = b"{}", others: tuple[Workflow, ...] = ()
+    bodies: Mapping[str, Body],
+    *nodes: Node,
+    inputs: bytes = b"{}",
+    others: tuple[Workflow, ...] = (),
+    edges: tuple[Connection, ...] = (),
 ) -> dict[str, object]:
     types: dict[str, NodeType] = {each.name: each for each in control_node_types()}
-    workflows = {each.name: each for each in (Workflow(name="w", nodes=nodes), *others)}
+    workflows = {each.name: each for each in (Workflow(name="w", nodes=nodes, connections=edges), *others)}
     plan = compile_registry(Registry(workflows=workflows), types | {"CallNode": CallNode(bodies)})["w"]
     return await InlineEngine().run(
         Run(
@@ -123,6 +127,32 @@ async def test_a_node_that_takes_over_is_skipped_when_nothing_failed() -> None:
     outputs = await run({"a": gives(1), "b": echoes}, call("a", on_error="b"), call("b"))
 
     assert outputs == {"a": 1, "b": None}
+
+
+async def test_conditions_and_lists_can_read_what_is_connected_to_input() -> None:
+    nodes = (
+        call("a"),
+        call("b", when="size(input.xs) == 2"),
+        call("c", when="size(input.xs) == 3"),
+        call("d", foreach="{{ input.xs }}", params={"x": "{{ item }}"}),
+        call("e", on_error="f"),
+        call("f", when="input.code == 'record_not_found'"),
+        call("g", when="input.code == 'timeout'"),
+        call("h", on_error="g"),
+    )
+    edges = tuple(Connection("a", "result", name, "input") for name in "bcd")
+
+    outputs = await run(
+        {"a": gives({"xs": [1, 2]}), "d": echoes, "e": failing(9, []), "h": failing(9, [])}
+        | {name: gives(name) for name in "bcfg"},
+        *nodes,
+        edges=edges,
+    )
+
+    assert {name: outputs[name] for name in "bcfg"} == {"b": "b", "c": None, "f": "f", "g": None}
+    items = outputs["d"]
+    assert isinstance(items, list)
+    assert [item["x"] for item in items] == [1, 2]
 
 
 async def test_foreach_gives_results_in_the_order_of_the_list_and_keeps_to_its_concurrency() -> None:

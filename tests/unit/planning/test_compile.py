@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,7 +10,12 @@ from nexusd.definitions.loader import load_registry
 from nexusd.embedding.references import PythonDefinitions
 from nexusd.errors import InvalidInput, MalformedBody
 from nexusd.planning.plan import Scope, Strategy
-from tests.support.plans import CREATE, MODELS, compiled, plan
+from tests.support.plans import CREATE, compiled, plan, plans
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nexusd.definitions.workflow import Workflow
 
 
 @pytest.fixture(autouse=True)
@@ -114,20 +119,58 @@ def test_outputs_are_every_result_or_what_is_declared() -> None:
     assert list(schema) == ["key", "note"]
 
 
-def test_yaml_and_builder_give_equal_plans() -> None:
-    from_yaml = plan(CREATE)
-    built = WorkflowBuilder().add_node(
+SEARCH = "      search: {type: ContactListNode, params: {filter: {company: '{{company}}'}, limit: 10}}\n"
+
+
+def seed(*, search: bool) -> Workflow:
+    """The workflows of the first example, as Python builds them."""
+    workflow = WorkflowBuilder()
+    workflow.add_node(
         "ContactCreateNode", "create", {"name": "{{name}}", "email": "{{email}}", "company": "{{company}}"}
     )
-    Path("r.yaml").write_text(MODELS.replace("workflows:\n", ""))
-    registry = load_registry("r.yaml", PythonDefinitions())
-    workflows = {"w": replace(built.build(), name="w")}
-    registry = type(registry)(models=registry.models, workflows=workflows, sources=registry.sources)
+    if search:
+        workflow.add_node("ContactListNode", "search", {"filter": {"company": "{{company}}"}, "limit": 10})
+        workflow.add_connection("create", "result", "search", "input")
+    return replace(workflow.build(), name="w")
+
+
+@pytest.mark.parametrize("search", [False, True])
+def test_yaml_and_builder_give_equal_plans(search: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    edges = "    connections: [[create, result, search, input]]\n"
+    from_yaml = plan(CREATE + SEARCH, edges) if search else plan(CREATE)
+    registry = replace(load_registry("r.yaml", PythonDefinitions()), workflows={"w": seed(search=search)})
     from_builder = compiled(registry)["w"]
 
     assert from_builder.hash == from_yaml.hash
+    assert from_builder.workflow == from_yaml.workflow
     assert from_builder.inputs_schema == from_yaml.inputs_schema
     assert from_builder.outputs_schema == from_yaml.outputs_schema
+    for built, read in zip(from_builder.nodes, from_yaml.nodes, strict=True):
+        assert (built.id, built.needs, built.pointers, built.effects) == (
+            read.id,
+            read.needs,
+            read.pointers,
+            read.effects,
+        )
+    same = ("transaction", "strategy", "read_only", "destructive", "idempotent")
+    assert [getattr(from_builder, name) for name in same] == [getattr(from_yaml, name) for name in same]
+
+
+def test_the_hash_of_a_plan_tells_what_it_was_made_of() -> None:
+    hashes = {
+        plan(CREATE).hash,
+        plan(CREATE, "    timeout_s: 5\n").hash,
+        plan(CREATE.replace("{{name}}", "{{nom}}")).hash,
+        plans("  v: {nodes: {a: {type: ContactCountNode}}}\n  w: {nodes: {a: {type: WorkflowNode, workflow: v}}}\n")[
+            "w"
+        ].hash,
+        plans("  v: {nodes: {b: {type: ContactCountNode}}}\n  w: {nodes: {a: {type: WorkflowNode, workflow: v}}}\n")[
+            "w"
+        ].hash,
+    }
+
+    assert len(hashes) == 5
+    assert plan(CREATE).hash == plan(CREATE).hash
 
 
 def test_what_items_must_be_is_inferred_from_what_they_fill() -> None:
