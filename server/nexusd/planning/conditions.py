@@ -30,7 +30,7 @@ from nexusd.definitions.wire import read_json
 from nexusd.errors import InvalidInput
 from nexusd.planning.cel import compile_cel, evaluator
 from nexusd.planning.render import path_getter
-from nexusd.planning.values import kind_of
+from nexusd.planning.values import ANY, BOOLEAN, INTEGER, LIST, NUMBER, OBJECT, SCALAR, TEXT, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -41,16 +41,10 @@ if TYPE_CHECKING:
     from nexusd.planning.plan import Scope
     from nexusd.planning.render import Getter
 
-_ANY: Final = "any"
 _NULL: Final = "null"
-_BOOLEAN: Final = "boolean"
-_NUMBER: Final = "number"
-_TEXT: Final = "text"
-_LIST: Final = "list"
-_OBJECT: Final = "object"
 _KINDS: Final[Mapping[type, str]] = {
-    type(None): _NULL, bool: _BOOLEAN, int: _NUMBER, float: _NUMBER, Decimal: _NUMBER, str: _TEXT, list: _LIST,
-    dict: _OBJECT,
+    type(None): _NULL, bool: BOOLEAN, int: NUMBER, float: NUMBER, Decimal: NUMBER, str: TEXT, list: LIST,
+    dict: OBJECT,
 }  # fmt: skip
 
 
@@ -83,7 +77,7 @@ class ConditionCompiler:
         """
         if isinstance(condition, Cel):
             return self._cel(condition)
-        if self._kind(condition) not in {_BOOLEAN, _ANY}:
+        if self._kind(condition) not in {BOOLEAN, ANY}:
             message = f"the condition gives {self._kind(condition)}, not true or false"
             raise ConditionTypeError(message)
         return self._truth(condition)
@@ -92,20 +86,20 @@ class ConditionCompiler:
         if isinstance(condition, Literal):
             return _KINDS[type(condition.value)]
         if isinstance(condition, Items):
-            return _LIST
+            return LIST
         if isinstance(condition, Size):
-            return _NUMBER
+            return NUMBER
         if not isinstance(condition, Reference):
-            return _BOOLEAN
+            return BOOLEAN
         shape = self._shape_of(self._names.resolve(condition))
         if _number_in(shape) is not None:
-            return _NUMBER
+            return NUMBER
         kind = kind_of(shape)
-        return _NUMBER if kind == "integer" else kind
+        return {INTEGER: NUMBER, SCALAR: ANY}.get(kind, kind)
 
     def _truth(self, condition: Condition) -> Callable[[Scope], bool]:
         kind = self._kind(condition)
-        if kind not in {_BOOLEAN, _ANY}:
+        if kind not in {BOOLEAN, ANY}:
             message = f"{kind} stands where true or false must stand"
             raise ConditionTypeError(message)
         value = self._value(condition)
@@ -175,7 +169,7 @@ class ConditionCompiler:
         return get
 
     def _size(self, condition: Size) -> Getter:
-        if self._kind(condition.operand) not in {_TEXT, _LIST, _OBJECT, _ANY}:
+        if self._kind(condition.operand) not in {TEXT, LIST, OBJECT, ANY}:
             message = f"size takes text, a list or an object, not {self._kind(condition.operand)}"
             raise ConditionTypeError(message)
         operand = self._value(condition.operand)
@@ -223,13 +217,13 @@ class ConditionCompiler:
 def _fault(sign: str, left: str, right: str) -> str:
     """Why two kinds cannot be compared; empty where they can or nothing is known."""
     if sign == "in":
-        return "" if right in {_LIST, _OBJECT, _ANY} else f"in takes a list or an object, not {right}"
-    if _ANY in {left, right}:
+        return "" if right in {LIST, OBJECT, ANY} else f"in takes a list or an object, not {right}"
+    if ANY in {left, right}:
         return ""
     if sign in {"==", "!="}:
         alike = left == right or _NULL in {left, right}
         return "" if alike else f"{left} and {right} are never equal"
-    ordered = left == right and left in {_NUMBER, _TEXT}
+    ordered = left == right and left in {NUMBER, TEXT}
     return "" if ordered else f"{left} {sign} {right} cannot be compared"
 
 
@@ -279,7 +273,7 @@ def _number_in(shape: Shape) -> type[Decimal | int] | None:
 
 
 def _kind_of_value(value: object) -> str:
-    return _KINDS.get(type(value), _ANY)
+    return _KINDS.get(type(value), ANY)
 
 
 def _all(parts: Iterable[Callable[[Scope], bool]]) -> Getter:

@@ -216,6 +216,15 @@ def test_an_input_inside_a_text_is_text_a_number_or_a_boolean() -> None:
     assert [fault.pointer for fault in caught.value.faults] == ["/inputs/n", "/inputs/e"]
 
 
+def test_an_input_inside_a_text_may_be_compared_too() -> None:
+    found = plan(
+        "      a: {type: TransformNode, params: {x: 'n {{n}}'}, when: 'n > 3'}\n"
+        "      b: {type: TransformNode, params: {x: 'n {{m}}'}, when: 'm'}\n"
+    )
+
+    assert found.inputs.required == {"n", "m"}
+
+
 def test_a_declared_input_keeps_its_description_and_takes_the_limits_of_the_field() -> None:
     found = plan(CREATE, "    inputs: {email: {type: str, min_length: 3, description: Where to write.}}\n")
 
