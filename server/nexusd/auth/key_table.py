@@ -16,7 +16,7 @@ from nexusd.errors import NexusError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nexusd.databases.database import Database
+    from nexusd.databases.database import Database, Session
 
 LOOK_UP_S: Final = 5.0
 FLUSH_S: Final = 10.0
@@ -24,6 +24,10 @@ MAX_KNOWN: Final = 65536
 
 _FIND: Final = "SELECT name, sha256, scopes, claims, expires_at, revoked_at FROM _nexusd_api_key WHERE id = "
 _ANY: Final = Statement("SELECT 1 FROM _nexusd_api_key WHERE revoked_at IS NULL LIMIT 1", lambda _: {}, writes=False)
+_THERE: Final = {
+    Dialect.POSTGRESQL: "SELECT 1 WHERE to_regclass('_nexusd_api_key') IS NOT NULL",
+    Dialect.SQLITE: "SELECT 1 FROM sqlite_master WHERE name = '_nexusd_api_key'",
+}
 _USED: Final = {
     Dialect.POSTGRESQL: "UPDATE _nexusd_api_key SET last_used_at = $1"
     " WHERE id IN (SELECT jsonb_array_elements_text(CAST($2 AS text)::jsonb))",
@@ -33,21 +37,30 @@ _USED: Final = {
 
 
 class KeyTable:
-    """Keys by id."""
+    """Keys by id; none where the table is not there yet, since nothing was migrated or made."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         placeholder = "$1" if database.dialect is Dialect.POSTGRESQL else "?1"
         self._find = Statement(_FIND + placeholder, _decode, writes=False, inline=True)
         self._write_used = Statement(_USED[database.dialect], None, writes=True)
+        self._find_table = Statement(_THERE[database.dialect], lambda _: {}, writes=False)
+        self._is_there = False
         self._used: set[str] = set()
         self._flushing: asyncio.Task[None] | None = None
         self._known: OrderedDict[str, None] = OrderedDict()
 
     async def is_empty(self) -> bool:
         """Whether there is no key that could let anybody in."""
+        session = await self._session()
+        return session is None or not (await session.run(Bound(_ANY))).rows
+
+    async def _session(self) -> Session | None:
+        """Where statements run; None while there is no table for them."""
         session = self._database.session(asyncio.get_running_loop().time() + LOOK_UP_S)
-        return not (await session.run(Bound(_ANY))).rows
+        if not self._is_there:
+            self._is_there = bool((await session.run(Bound(self._find_table))).rows)
+        return session if self._is_there else None
 
     def knows(self, key_id: str) -> bool:
         """Whether this process has let this key in before."""
@@ -59,7 +72,9 @@ class KeyTable:
         Raises:
             DatabaseError: it cannot be looked up.
         """
-        session = self._database.session(asyncio.get_running_loop().time() + LOOK_UP_S)
+        session = await self._session()
+        if session is None:
+            return None
         rows = (await session.run(Bound(self._find, (key_id,)))).rows
         return _record(key_id, rows[0]) if rows else None
 

@@ -109,3 +109,22 @@ async def test_without_its_database_a_server_says_so_and_keys_of_the_settings_st
         assert (await door.knock(ADMIN)).id == "admin"
         with pytest.raises(DatabaseUnavailable):
             await door.knock(door.unseen.text)
+
+
+async def test_before_anything_was_migrated_there_are_no_keys_and_the_first_one_makes_their_table(
+    tmp_path: Path, database_url: str
+) -> None:
+    (tmp_path / "r.yaml").write_text("version: 1\nmodels: {}\n")
+    variables = {"DATABASE_URL": database_url, "NEXUSD_REGISTRY__PATH": str(tmp_path / "r.yaml")}
+    settings = load_settings(None, variables | {"NEXUSD_DATABASE__AUTO_MIGRATE": "false"})
+    heard = Heard()
+    async with (
+        app.open_runtime(app.load(settings, PythonDefinitions())) as runtime,
+        Authenticator({}, KeyTable(runtime.database), None, None, heard) as authenticator,
+    ):
+        door = Door(authenticator, new_key(), new_key(), heard)
+        assert await door.fail(door.seen.text) == "Unauthenticated"
+        with app.open_keys(settings) as keys:
+            key, _ = keys.create("first", ["*"], {}, None)
+        assert (await door.knock(key.text)).id == f"key:{key.id}"
+    assert len(heard.named("auth.locked")) == 1
