@@ -129,6 +129,8 @@ def test_functions_price_and_draw(tmp_path: Path) -> None:
         lines = [{"name": "a", "price": "9.99", "count": 3}, {"name": "b", "price": "0.05"}]
         answer = daemon.execute("quote", {"customer": "Acme", "lines": lines, "discount": "0.1"})
         assert {key: answer.json()["outputs"][key] for key in ("total", "saved")} == {"total": "27.02", "saved": "3.00"}
+        best = daemon.execute("best_customers", {"least": 10}).json()["outputs"]["best"]
+        assert best == {"records": [{"customer": "Acme", "quotes": 1, "total": "27.02"}], "count": 1}
         refused = daemon.execute("quote", {"customer": "Acme", "lines": lines, "discount": "7"})
         assert (refused.status_code, refused.json()["node"]) == (502, "price")
         assert refused.json()["detail"] == "a discount is a part of the price, such as 0.1"
