@@ -64,11 +64,20 @@ def workflow_view(plan: Plan) -> dict[str, object]:
         "name": plan.name,
         "description": plan.workflow.description,
         "inputs": plan.inputs_schema,
-        "outputs": plan.outputs_schema,
+        "outputs": outputs_view(plan),
         "read_only": plan.read_only,
         "durable": plan.workflow.durable,
         "scopes": list(plan.workflow.scopes),
     }
+
+
+def outputs_view(plan: Plan) -> dict[str, object]:
+    """The schema of the outputs as it is shown: open, and without anything that must be there.
+
+    Over MCP a failure's problem document stands where the outputs would, and some clients hold it against this
+    schema before they look whether it is one (the TypeScript SDK 1.x).
+    """
+    return {key: value for key, value in plan.outputs_schema.items() if key not in {"required", "additionalProperties"}}
 
 
 def graph_view(plan: Plan) -> dict[str, object]:

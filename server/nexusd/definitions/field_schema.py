@@ -68,6 +68,30 @@ def _array(field: Field) -> dict[str, object]:
     return {"type": "array", "items": field_schema(item)}
 
 
+_ANY: Final = ("object", "array", "string", "number", "boolean", "null")
+_SAYING: Final = frozenset({"type", "anyOf", "enum", "const"})
+_BELOW: Final = ("items", "additionalProperties")
+
+
+def portable(schema: dict[str, object]) -> dict[str, object]:
+    """The schema with every part that allows anything saying so.
+
+    `{}` is valid, but some clients drop a tool in whose schema a part has no type.
+    """
+    said = dict(schema) if _SAYING & schema.keys() else {**schema, "anyOf": [{"type": each} for each in _ANY]}
+    properties = said.get("properties")
+    if isinstance(properties, dict):
+        said["properties"] = {name: portable(part) for name, part in properties.items()}
+    choices = said.get("anyOf")
+    if isinstance(choices, list):
+        said["anyOf"] = [portable(part) for part in choices]
+    for key in _BELOW:
+        part = said.get(key)
+        if isinstance(part, dict):
+            said[key] = portable(part)
+    return said
+
+
 _SCHEMAS: Final[dict[FieldType, Callable[[Field], dict[str, object]]]] = {
     FieldType.STR: _str,
     FieldType.INT: _int,

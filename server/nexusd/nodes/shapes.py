@@ -20,7 +20,7 @@ from nexusd.databases.filters import (
 from nexusd.databases.keyset import MAX_SORT, UNSORTABLE, read_sort
 from nexusd.definitions.field_schema import field_schema
 from nexusd.definitions.model import Field, FieldType, compared
-from nexusd.definitions.shape import ListOf, Record, Scalar
+from nexusd.definitions.shape import ListOf, Record, Scalar, or_null
 from nexusd.definitions.wire import array_item
 from nexusd.errors import Fault
 
@@ -120,8 +120,13 @@ class FieldTest:
         self._reader = reader
 
     def schema(self) -> dict[str, object]:
-        """The value, or its operators without the value's schema repeated in each."""
-        operators: dict[str, object] = {each.value: _OPERANDS.get(each, {}) for each in operators_of(self._column.type)}
+        """The value, or its operators with no more of the value's schema repeated in each than its type."""
+        kind = field_schema(compared(self._column)).get("type")
+        plain: dict[str, object] = {} if kind is None else {"type": kind}
+        operands = {**_OPERANDS, **dict.fromkeys((Operator.EQ, Operator.NE), or_null(plain) if plain else {})}
+        operators: dict[str, object] = {
+            each.value: operands.get(each, plain) for each in operators_of(self._column.type)
+        }
         tests = {"type": "object", "properties": operators, "additionalProperties": False, "minProperties": 1}
         if self._column.type is FieldType.JSON:
             return {"anyOf": [{"type": "null"}, tests]}

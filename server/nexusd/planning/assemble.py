@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from nexusd.definitions.access import access_to
+from nexusd.definitions.field_schema import portable
 from nexusd.definitions.model import MISSING
 from nexusd.definitions.workflow import TransactionMode
 from nexusd.planning.control import FAIL, rescues
@@ -79,8 +80,8 @@ def assemble(workflow: Workflow, parts: Sequence[Part], around: Surroundings) ->
         nodes=tuple(_planned(i, part, order, workflow, around) for i, part in enumerate(parts)),
         inputs=around.inputs,
         outputs=around.outputs,
-        inputs_schema=around.inputs.schema(),
-        outputs_schema=around.outputs.schema(),
+        inputs_schema=portable(around.inputs.schema()),
+        outputs_schema=portable(around.outputs.schema()),
         decode=compile_decoder(around.inputs, defaults),
         strategy=Strategy.LINEAR if linear else Strategy.PARALLEL,
         transaction=transaction,

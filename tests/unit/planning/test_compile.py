@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nexusd import WorkflowBuilder
+from nexusd.definitions.field_schema import portable
 from nexusd.definitions.loader import load_registry
 from nexusd.embedding.references import PythonDefinitions
 from nexusd.errors import InvalidInput, MalformedBody
@@ -200,7 +201,7 @@ def test_the_parts_of_an_object_are_inferred_too() -> None:
             "type": "object",
             "properties": {
                 "name": {"type": "string", "pattern": "^[^\\u0000]*$"},
-                "at": {"type": "array", "items": {}},
+                "at": {"type": "array", "items": portable({})},
             },
             "required": ["name", "at"],
         }

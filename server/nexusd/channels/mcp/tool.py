@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import mcp_types as types
 
+from nexusd.channels.channel import outputs_view
 from nexusd.channels.mcp.call_options import OPTIONS, declared_options
 from nexusd.definitions.content import holds_blocks
 
@@ -28,7 +29,7 @@ def tool_of(plan: Plan) -> types.Tool:
         description=plan.workflow.description or title,
         input_schema=dict(plan.inputs_schema),
         # Content that is more than JSON has no structured content beside it, which a schema would promise.
-        output_schema=None if holds_blocks(plan.outputs) else dict(plan.outputs_schema),
+        output_schema=None if holds_blocks(plan.outputs) else outputs_view(plan),
         annotations=types.ToolAnnotations(
             title=title,
             read_only_hint=plan.read_only,

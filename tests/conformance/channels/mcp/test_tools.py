@@ -84,6 +84,20 @@ def type_unions(schema: object, where: str) -> list[str]:
     return own + [found for key, item in schema.items() for found in type_unions(item, f"{where}/{key}")]
 
 
+def untyped(schema: object, where: str) -> list[str]:
+    """Parts of a schema that allow anything without saying so: some clients drop a tool that has one."""
+    if not isinstance(schema, dict):
+        return [where]
+    found = [] if {"type", "anyOf", "enum", "const"} & schema.keys() else [where]
+    for name, part in schema.get("properties", {}).items():
+        found += untyped(part, f"{where}/{name}")
+    for i, part in enumerate(schema.get("anyOf", [])):
+        found += untyped(part, f"{where}/{i}")
+    if "items" in schema:
+        found += untyped(schema["items"], f"{where}/items")
+    return found
+
+
 def test_schemas_are_objects_without_type_unions_and_valid_2020_12(daemon: Daemon) -> None:
     tools = list_tools(daemon)
 
@@ -94,6 +108,7 @@ def test_schemas_are_objects_without_type_unions_and_valid_2020_12(daemon: Daemo
             assert schema["type"] == "object"
             jsonschema.Draft202012Validator.check_schema(schema)
             assert type_unions(schema, name) == []
+            assert untyped(schema, name) == []
 
 
 def test_an_example_of_a_field_is_in_the_schema(daemon: Daemon) -> None:
