@@ -117,10 +117,8 @@ class Subscriptions:
         """Tell everybody who wants to know."""
         for event in events:
             await self._bus.publish(event)
-            for each in list(self._sessions.values()):
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(SEND_S):
-                        await _tell(each, event)
+            # One that has stopped to listen must not keep the news from the others.
+            await asyncio.gather(*(_tell_in_time(each, event) for each in list(self._sessions.values())))
 
     def close(self) -> None:
         """End the listen streams, each with its last message."""
@@ -162,6 +160,12 @@ class Subscriptions:
 
         task = self._watched[uri] = asyncio.create_task(wait())
         task.add_done_callback(lambda _: self._watched.pop(uri, None))
+
+
+async def _tell_in_time(each: _Session, event: ServerEvent) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SEND_S):
+            await _tell(each, event)
 
 
 async def _tell(each: _Session, event: ServerEvent) -> None:
