@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 import pytest
 
-from nexusd.databases.database import Bound, Dialect, Pooler, PoolOptions, Statement
+from nexusd.databases.database import Bound, Dialect, PoolOptions, Statement
 from nexusd.definitions.execution import Execution, Invocation
 from nexusd.definitions.model import Field, FieldType, Model
 from nexusd.definitions.principal import Principal
@@ -163,9 +163,11 @@ class Processes:
         self._open_database = open_database
         self.first: Process
 
-    async def start(self, url: str | None = None, *, pooler: Pooler = Pooler.NONE, also: Observer = ignore) -> Process:
+    async def start(
+        self, url: str | None = None, *, options: PoolOptions | None = None, also: Observer = ignore
+    ) -> Process:
         """One more; `also` is told what it observes, beside `events`."""
-        database = await self._open_database(url or self._url, PoolOptions(pool_max=8, pooler=pooler))
+        database = await self._open_database(url or self._url, options or PoolOptions(pool_max=8))
         meeting = Meeting()
         calls: list[str] = []
         events: list[Event] = []

@@ -21,8 +21,10 @@ from nexusd.engines.keys import Answer
 from nexusd.errors import (
     ConnectionLost,
     DatabaseUnavailable,
+    DeadlineExceeded,
     IdempotencyInFlight,
     NexusError,
+    Overloaded,
     SerializationConflict,
     UniqueViolation,
     UnknownOutcome,
@@ -39,6 +41,10 @@ CONFLICTS: Final = 3
 _FIRST_PAUSE_S: Final = 0.005
 _ENDING_S: Final = 0.05
 """Pause between looks at a transaction whose connection was lost while it ends on the server."""
+
+
+_FRUITLESS: Final = (DatabaseUnavailable, DeadlineExceeded, Overloaded)
+"""Failures that say nothing of the records, and after which another look would only be another wait."""
 
 
 class _KeyTaken(DatabaseUnavailable):
@@ -93,7 +99,7 @@ class KeyedRun:
                 return await self._attempt()
             except NexusError as error:
                 failure = self._judge(error)
-                if failure is error and await self._was_answered():
+                if failure is error and await self._was_answered(error):
                     return self._keyed.found
                 if failure is error:
                     raise
@@ -118,7 +124,7 @@ class KeyedRun:
             if isinstance(error, (ConnectionLost, UnknownOutcome)):
                 self._note_loss(error)
                 return None
-            if await self._was_answered():
+            if await self._was_answered(error):
                 return self._keyed.found
             if isinstance(error, UniqueViolation) and not error.fields:
                 return None  # of the key, whose row has gone meanwhile
@@ -201,9 +207,9 @@ class KeyedRun:
             return self._unknown
         return self._keyed.in_flight() if isinstance(error, IdempotencyInFlight) else error
 
-    async def _was_answered(self) -> bool:
+    async def _was_answered(self, error: NexusError | None = None) -> bool:
         """Whether the failure only shows that another process has served the key meanwhile."""
-        if self._keyed.refused:
+        if self._keyed.refused or (isinstance(error, _FRUITLESS) and not isinstance(error, _KeyTaken)):
             return False
         try:
             return await self._keyed.look(self._run.database.session(self._run.deadline))

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from nexusd.databases.database import Pooler
-from nexusd.errors import UnknownOutcome
-from nexusd.events import IdempotencyRecorded, IdempotencyReplayed, TransactionReplayed
+from nexusd.databases.database import Pooler, PoolOptions
+from nexusd.errors import Overloaded, UnknownOutcome
+from nexusd.events import IdempotencyRecorded, IdempotencyReplayed, PoolExhausted, TransactionReplayed
 from tests.support.keyed import ENTRY, Processes, make_key_table, soon, told
 from tests.support.nodes import create_tables
 from tests.support.proxy import Proxy
@@ -136,7 +136,7 @@ async def test_claim_whose_answer_was_lost_is_the_runs_own(
 
 
 async def test_transaction_pooler_keeps_no_state(processes: Processes, postgres_url: str) -> None:
-    process = await processes.start(pooler=Pooler.TRANSACTION)
+    process = await processes.start(options=PoolOptions(pooler=Pooler.TRANSACTION))
     for workflow in ("single", "several", "loose"):
         first = await process.execute(workflow, "k", name="a")
         again = await processes.first.execute(workflow, "k", name="a")
@@ -144,3 +144,16 @@ async def test_transaction_pooler_keeps_no_state(processes: Processes, postgres_
     with psycopg.connect(postgres_url) as session:
         locks = session.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone()
     assert locks == (0,)
+
+
+@pytest.mark.parametrize("workflow", ["single", "several", "loose"])
+async def test_no_free_connection_is_waited_for_once(processes: Processes, events: list[Event], workflow: str) -> None:
+    process = await processes.start(options=PoolOptions(pool_max=1, acquire_timeout_s=0.05))
+    holding = asyncio.create_task(process.execute("held", "k", name="a"))
+    await process.meeting.entered.acquire()
+    with pytest.raises(Overloaded):
+        await process.execute(workflow, "k", name="a")
+    assert sum(isinstance(event, PoolExhausted) for event in events) == 1
+    process.meeting.open.set()
+    await soon(holding)
+    assert not (await process.execute(workflow, "k", name="a")).replayed
