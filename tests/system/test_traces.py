@@ -109,6 +109,14 @@ def test_what_the_caller_or_the_ratio_leaves_out_is_not_recorded(folder: Path, s
     assert [line.get("trace_id") for line in finished] == [None, TRACE, TRACE]
 
 
+def test_probes_and_scrapes_begin_no_trace(folder: Path, sqlite_url: str) -> None:
+    with Collector() as collector, traced(folder, collector, sqlite_url) as daemon:
+        for path in ("/health/ready", "/health", "/metrics", "/workflows"):
+            assert httpx.get(daemon.http + path).status_code == 200
+
+    assert {span.name for span in collector.spans} == {"GET /workflows"}
+
+
 def test_collector_that_is_not_there_harms_nobody(folder: Path, sqlite_url: str) -> None:
     env = {
         "NEXUSD_MONITORING__ENABLED": "true",

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from nexusd.definitions.trace import Trace
     from nexusd.settings import HttpSettings
 
+_WATCHING: Final = PROBES | {"/metrics"}
+"""Routes that are asked all day: they begin no trace of their own."""
+
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -79,7 +82,9 @@ class HttpDoor:
         """What the request is a part of."""
         header = exchange.headers.get(b"traceparent")
         if header is None:
-            return None if self._tracer is None else begin_trace(self._tracer, exchange.method, None)
+            if self._tracer is None or exchange.path in _WATCHING:
+                return None
+            return begin_trace(self._tracer, exchange.method, None)
         state = exchange.headers.get(b"tracestate", b"").decode("latin-1")
         return begin_trace(self._tracer, exchange.method, header.decode("latin-1"), state)
 
