@@ -167,8 +167,8 @@ def test_signals_to_a_worker_are_a_replacement_or_nothing(tmp_path: Path, sqlite
         assert (exited["worker"], exited["code"], started["worker"]) == (2, 0, 2)
 
 
-def test_cursors_and_reloads_are_those_of_all_workers(tmp_path: Path, database_url: str) -> None:
-    with crew(tmp_path, database_url) as daemon:
+def test_cursors_and_reloads_are_those_of_all_workers(tmp_path: Path, postgres_url: str) -> None:
+    with crew(tmp_path, postgres_url) as daemon:
         for name in "abc":
             assert daemon.execute("create_contact", {"name": name, "email": name}).status_code == 200
         page = daemon.execute("contact_list", {"limit": 2}).json()["outputs"]["list"]
