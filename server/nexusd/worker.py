@@ -38,12 +38,13 @@ def main() -> int:
     """Serve until the parent says otherwise, or is gone; the exit code."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the parent's business
-    sock = socket.socket(fileno=int(sys.argv[1]))
+    sock = _inherited(int(sys.argv[1]))
     try:
         order = Order.read(sock)
     except LineError:
         return 0
     sys.path[:] = order.path
+    os.set_inheritable(order.turns, False)  # noqa: FBT003 - the function's own signature
     with catalog.log_sink(order.settings.server, order.number) as log:
         return _work(order, sock, log)
 
@@ -66,7 +67,7 @@ def _work(order: Order, sock: socket.socket, log: LogSink) -> int:
 
 
 def _inherited(number: int) -> socket.socket:
-    """A listening socket of the parent's, not passed on to what an operator's function may start."""
+    """A socket of the parent's, not passed on to what an operator's function may start."""
     os.set_inheritable(number, False)  # noqa: FBT003 - the function's own signature
     return socket.socket(fileno=number)
 

@@ -67,14 +67,22 @@ class HttpChannel:
 
     async def run(self, ready: Callable[[], None], drain: Drain) -> int:
         """Serve until `drain`, then end; how many requests and background executions were cut."""
-        ending = asyncio.create_task(self._end(drain))
+        answered = asyncio.Event()
+        ending = asyncio.create_task(self._end(drain, answered))
         try:
-            return await self._listener.run(ready, drain) + await ending
+            cut = await self._listener.run(ready, drain)
+            answered.set()
+            return cut + await ending
         finally:
             ending.cancel()
 
-    async def _end(self, drain: Drain) -> int:
+    async def _end(self, drain: Drain, answered: asyncio.Event) -> int:
         await drain.wait()
-        self._execute.accepts_async = False
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._grace_s
         self._executions.draining.set()
-        return await self._runtime.drain(self._grace_s)
+        if drain.successor:
+            # The server goes on: what still comes on kept connections is as good as what its successor is asked.
+            await answered.wait()
+        self._execute.accepts_async = False
+        return await self._runtime.drain(max(0.0, end - loop.time()))

@@ -110,15 +110,31 @@ def test_what_outlives_the_grace_is_cut_and_told(serve_http: Callable[..., HttpS
 def test_a_background_execution_may_end_but_none_may_begin(serve_http: Callable[..., HttpServer]) -> None:
     server = serve_http(grace_s=LONG_S)
     with server.connect() as client:
-        assert client.request("GET", "/health/live").answer().status == 200
+        client.execute("echo", b"", "Content-Length: 2", "Expect: 100-continue", "Prefer: respond-async")
+        assert client.line() == b"HTTP/1.1 100 Continue\r\n"
+        assert client.line() == b"\r\n"
         assert server.execute("hold", Prefer="respond-async").status_code == 202
         assert server.gate.entered.acquire(timeout=WAIT_S)
+        server.begin_drain()
+        wait_until_refused(server)
+
+        answer = client.send(b"{}").answer()
+
+        assert (answer.status, answer.json()["code"]) == (503, "overloaded")
+        server.gate.open()
+    server.join(WAIT_S)
+    assert (server.cut, server.gate.cancelled) == (0, 0)
+
+
+def test_one_may_begin_where_a_successor_goes_on(serve_http: Callable[..., HttpServer]) -> None:
+    server = serve_http(grace_s=LONG_S)
+    with server.connect() as client:
+        assert client.request("GET", "/health/live").answer().status == 200
         server.begin_drain(successor=True)
         wait_until_refused(server)
 
-        answer = client.execute("echo", b"", "Prefer: respond-async").answer()
-
-        assert (answer.status, answer.json()["code"]) == (503, "overloaded")
+        assert client.execute("hold", b"", "Prefer: respond-async").answer().status == 202
+        assert server.gate.entered.acquire(timeout=WAIT_S)
         server.gate.open()
     server.join(WAIT_S)
     assert (server.cut, server.gate.cancelled) == (0, 0)
