@@ -18,7 +18,7 @@ from nexusd.ddl.errors import (
 from nexusd.ddl.scripts import ledger_scripts, split_statements
 from nexusd.ddl.sqlite_catalog import SqliteCatalog
 from nexusd.ddl.sqlite_changes import SqliteRenderer
-from nexusd.ddl.sqlite_errors import statement_error
+from nexusd.ddl.sqlite_errors import open_error, statement_error
 
 if TYPE_CHECKING:
     import threading
@@ -72,10 +72,7 @@ class SqliteTarget:
                 # From here on waiting is done in short steps, so that it can be cancelled.
                 self._connection.execute(f"PRAGMA busy_timeout = {BUSY_STEP_MS}").close()
         except sqlite3.Error as error:
-            raise DatabaseRefused(
-                f"the SQLite file {self._path} cannot be opened",
-                hint="check that the folder exists and that this user may write there",
-            ) from error
+            raise open_error(error, self._path) from error
         catalog = SqliteCatalog(self._connection)
         self.catalog: Catalog = catalog
         self.renderer: Renderer = SqliteRenderer(catalog)

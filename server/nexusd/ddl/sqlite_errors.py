@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nexusd.ddl.errors import DDLCancelled, DDLError, MigrationLockBusy, ReadOnlyDatabase, StatementFailed
+from nexusd.ddl.errors import (
+    DatabaseRefused,
+    DDLCancelled,
+    DDLError,
+    MigrationLockBusy,
+    ReadOnlyDatabase,
+    StatementFailed,
+)
 
 if TYPE_CHECKING:
     import sqlite3
+
+
+def open_error(error: sqlite3.Error, path: str) -> DDLError:
+    """Why a file could not be opened."""
+    name = error.sqlite_errorname
+    if name.startswith(("SQLITE_READONLY", "SQLITE_BUSY")):
+        return statement_error(error, "")
+    if name == "SQLITE_NOTADB":
+        return DatabaseRefused(f"{path} is no SQLite database", hint="correct database.url")
+    hint = "check that the folder exists and that this user may write there"
+    return DatabaseRefused(f"the SQLite file {path} cannot be opened", hint=hint)
 
 
 def statement_error(error: sqlite3.Error, sql: str) -> DDLError:

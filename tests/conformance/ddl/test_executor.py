@@ -218,6 +218,16 @@ def test_a_database_that_is_not_there_is_refused_at_once(postgres_server: Postgr
     assert caught.value.exit_code == 7
 
 
+def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_text("a letter to somebody " * 100)
+
+    with pytest.raises(DatabaseRefused, match="is no SQLite database") as caught:
+        migrate("sqlite:///x.db", registry())
+
+    assert caught.value.exit_code == 7
+    assert (tmp_path / "x.db").read_text().startswith("a letter")
+
+
 def test_a_folder_that_is_not_there_is_refused() -> None:
     with pytest.raises(DatabaseRefused, match="cannot be opened"):
         migrate("sqlite:///missing/folder/x.db", registry())
