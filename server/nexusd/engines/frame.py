@@ -177,11 +177,18 @@ async def _each(frame: Frame, node: PlannedNode, scope: Scope, session: Session)
     def one(i: int) -> Coroutine[object, object, object]:
         place = f"{node.id}[{i}]"
         inner = replace(scope, item=items[i], uuid=lambda at: scope.uuid(f"{at}[{i}]"))
-        return _persistently(frame, node, inner, session, place)
+        return _persistently(frame, _at_item(node, i), inner, session, place)
 
     if frame.shared or node.concurrency == 1:
         return [await one(i) for i in range(len(items))]
     return await run_items(one, len(items), node.concurrency)
+
+
+def _at_item(node: PlannedNode, i: int) -> PlannedNode:
+    """The node for one item: its pointers say which."""
+    if not any("/*" in pointer for pointer in node.pointers.values()):
+        return node
+    return replace(node, pointers={at: pointer.replace("/*", f"/{i}", 1) for at, pointer in node.pointers.items()})
 
 
 async def _persistently(frame: Frame, node: PlannedNode, scope: Scope, session: Session, place: str) -> object:

@@ -24,7 +24,7 @@ from nexusd.planning.intersection import assignable, intersect
 from nexusd.planning.names import Names, Root
 from nexusd.planning.order import CycleError, topological_order
 from nexusd.planning.outputs import Outputs
-from nexusd.planning.trees import along, parse_tree, templates
+from nexusd.planning.trees import along, parse_tree, pointer_of, templates
 from nexusd.planning.values import (
     INSIDE_TEXT,
     UnfitValue,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from nexusd.definitions.shape import Shape
     from nexusd.definitions.template import Expression, Template
     from nexusd.definitions.workflow import Node, Workflow
-    from nexusd.nodes.node import Binding, NodeType
+    from nexusd.nodes.node import Binding, NodeType, ParamPath
     from nexusd.planning.control import Report
     from nexusd.planning.names import Resolved
     from nexusd.planning.plan import Plan
@@ -199,7 +199,9 @@ class _Compiler:
                         through = _slot(template, expression, resolved, slot)
                         items.append((path, ANYTHING if through is None else through.shape))
                     if resolved.root is Root.INPUT and template.is_whole and not resolved.steps:
-                        part.pointers["".join(f"/{step}" for step in place)] = f"/inputs/{resolved.name}"
+                        part.pointers[pointer_of(place)] = f"/inputs/{resolved.name}"
+                    elif resolved.root is Root.ITEM and template.is_whole:
+                        part.pointers |= _into_items(self._visible.foreach_source(node.id), place, resolved)
         self._check_delivered(part, binding)
         self._bind_control(part, self._common(items))
 
@@ -287,6 +289,14 @@ class _Compiler:
     def _results(self) -> dict[str, Shape]:
         absent = absentable(self._workflow, self._graph.needs, self._gatherers)
         return {name: OrNull(part.result) if name in absent else part.result for name, part in self._parts.items()}
+
+
+def _into_items(source: Resolved | None, place: ParamPath, resolved: Resolved) -> dict[str, str]:
+    """The pointer of a param that is a part of an item, where the items are an input; * stands for which."""
+    if source is None or source.root is not Root.INPUT:
+        return {}
+    items = pointer_of((source.name, *source.steps))
+    return {pointer_of(place): f"/inputs{items}/*{pointer_of(resolved.steps)}"}
 
 
 def _slot(template: Template, expression: Expression, resolved: Resolved, slot: Slot | None) -> Slot | None:

@@ -104,8 +104,9 @@ async def test_foreach_writes_all_or_nothing(flows: Flows) -> None:
     assert isinstance(made, dict)
     assert [each["name"] for each in made["a"]] == ["B", "A"]
 
-    with pytest.raises(UniqueViolation):
+    with pytest.raises(UniqueViolation) as caught:
         await flows.run(built, companies=[{"name": "C"}, {"name": "A"}])
+    assert [fault.pointer for fault in caught.value.faults] == ["/inputs/companies/1/name"]
     assert await flows.names() == ["A", "B"]
 
 
