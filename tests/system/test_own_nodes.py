@@ -79,7 +79,14 @@ def daemon(tmp_path: Path, environment: dict[str, str]) -> Iterator[Daemon]:
         yield daemon
 
 
-def test_own_nodes_work_together_and_keep_all_or_nothing(daemon: Daemon) -> None:
+def test_own_nodes_work_together_and_keep_what_they_should(daemon: Daemon, tmp_path: Path) -> None:
+    settle_orders(daemon)
+    ask_itself(daemon)
+    refuse_a_registry(daemon, tmp_path)
+
+
+def settle_orders(daemon: Daemon) -> None:
+    """One transaction over statements, a function and a record: all or nothing."""
     for customer, total in (("Ann", "10.10"), ("Bob", "20.20"), ("Cid", "1")):
         assert daemon.execute("order_create", {"customer": customer, "total": total}).status_code == 200
 
@@ -104,14 +111,16 @@ def test_own_nodes_work_together_and_keep_all_or_nothing(daemon: Daemon) -> None
         )
 
 
-def test_workflow_asks_a_host_and_a_function_is_told_of_a_dry_run(daemon: Daemon) -> None:
+def ask_itself(daemon: Daemon) -> None:
+    """A request to a listed host; the function behind it is told of a dry run."""
     for headers, dry_run in (({}, False), ({"Prefer": "tx=rollback"}, True)):
         outputs = daemon.execute("ask", {"port": urlsplit(daemon.http).port}, **headers).json()["outputs"]
         assert outputs["health"]["status"] == 200
         assert outputs["told"] == {"status": 200, "dry_run": dry_run, "principal": "anonymous"}
 
 
-def test_registry_with_a_statement_that_cannot_run_is_not_taken(daemon: Daemon, tmp_path: Path) -> None:
+def refuse_a_registry(daemon: Daemon, tmp_path: Path) -> None:
+    """A statement that the database cannot run keeps the registry that is served."""
     good = (tmp_path / "registry.yaml").read_text(encoding="utf-8")
     (tmp_path / "registry.yaml").write_text(
         good.replace("SELECT customer, total", "SELECT custmer, total"), encoding="utf-8"
@@ -119,7 +128,7 @@ def test_registry_with_a_statement_that_cannot_run_is_not_taken(daemon: Daemon, 
     daemon.process.send_signal(signal.SIGHUP)
     rejected = daemon.wait_for("registry.rejected")
     assert "there is no such column: custmer" in str(rejected)
-    assert daemon.execute("settle", {"least": "5", "receipt": "R1"}).status_code == 200
+    assert daemon.execute("settle", {"least": "5", "receipt": "R2"}).status_code == 200
 
 
 def test_start_with_a_statement_that_cannot_run_ends_with_78(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -206,25 +206,24 @@ async def test_statement_is_cut_off_at_the_deadline(flows: Flows) -> None:
         await flows.run(sql(endless, timeout_s=0.05))
 
 
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("SELECT nme FROM companies", "there is no such column: nme"),
-        ("SELECT name FROM company", "there is no such table: company"),
-        ("SELECT FROM WHERE", "this is not SQL"),
-        ("SELECT frobnicate(name) FROM companies", "there is no such function"),
-        ("SELECT name FROM companies WHERE id = :id LIMIT :most", ""),
-    ],
-)
-async def test_start_shows_every_statement_to_the_database(flows: Flows, text: str, why: str) -> None:
-    database = flows.nodes.database
-    names = [name for name in ("id", "most") if f":{name}" in text]
-    workflow = replace(sql(text, *names), name="w")
-    registry = Registry(models=flows.nodes.models, workflows={"w": workflow})
-    if not why:
-        await check_statements(registry, database)
-        return
+UNUSABLE = {
+    "SELECT nme FROM companies": "there is no such column: nme",
+    "SELECT name FROM company": "there is no such table: company",
+    "SELECT FROM WHERE": "this is not SQL",
+    "SELECT frobnicate(name) FROM companies": "there is no such function",
+}
+
+
+async def test_start_shows_every_statement_to_the_database(flows: Flows) -> None:
+    usable = replace(sql("SELECT name FROM companies WHERE id = :id LIMIT :most", "id", "most"), name="usable")
+    workflows = {f"w{i}": replace(sql(text), name=f"w{i}") for i, text in enumerate(UNUSABLE)}
+    registry = Registry(models=flows.nodes.models, workflows={**workflows, "usable": usable})
+
     with pytest.raises(ConfigurationError) as caught:
-        await check_statements(registry, database)
-    (problem,) = caught.value.problems
-    assert problem.message.startswith(f"workflows.w.nodes.q.sql: {why}")
+        await check_statements(registry, flows.nodes.database)
+
+    told = [problem.message for problem in caught.value.problems]
+    assert len(told) == len(UNUSABLE)
+    for i, why in enumerate(UNUSABLE.values()):
+        assert told[i].startswith(f"workflows.w{i}.nodes.q.sql: {why}")
+    await check_statements(replace(registry, workflows={"usable": usable}), flows.nodes.database)
