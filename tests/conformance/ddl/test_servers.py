@@ -65,7 +65,9 @@ def test_a_standby_serves_what_matches_and_several_hosts_mean_the_primary(
 
     assert caught.value.exit_code == 8
     assert "phone" in str(rows(url, "SELECT column_name FROM information_schema.columns WHERE table_name = 'contacts'"))
-    wait_until(lambda: migrate(standby.url("postgres"), contacts(V2), "verify").verdict is Verdict.UNCHANGED)
+    latest = "SELECT (SELECT max(id::text || status) FROM _nexusd_schema_run), (SELECT max(run_id) FROM _nexusd_schema_state)"
+    wait_until(lambda: rows(standby.url("postgres"), latest) == rows(url, latest))
+    assert migrate(standby.url("postgres"), contacts(V2), "verify").verdict is Verdict.UNCHANGED
 
 
 def test_through_a_pooler_everything_works_but_what_needs_a_session(
