@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from nexusd.definitions.execution import Execution, Invocation, new_uuid7
 from nexusd.definitions.principal import shown
 from nexusd.definitions.registry import Registry
+from nexusd.definitions.sight import Sights
 from nexusd.definitions.trace import ids
 from nexusd.definitions.wire import write_json
 from nexusd.engines.admission import Places, Taken
@@ -57,14 +58,20 @@ class Served:
     def __init__(self, plans: Mapping[str, Plan], registry: Registry) -> None:
         self.plans: Mapping[str, Plan] = dict(plans)
         self.registry = registry
+        self._sights = Sights(registry.models.values())
         self._followers: list[Callable[[], None]] = []
 
     def use(self, plans: Mapping[str, Plan], registry: Registry) -> None:
         """Serve these from now on; a run that has begun ends on the plan it began with."""
         self.plans = dict(plans)
         self.registry = registry
+        self._sights = Sights(registry.models.values())
         for follow in self._followers:
             follow()
+
+    def sight(self, principal: Principal) -> str:
+        """What a caller can see of the models, told apart from what others can."""
+        return self._sights.of(principal)
 
     def on_change(self, follow: Callable[[], None]) -> None:
         """Have `follow` called after each change, in the loop's thread; it may not raise."""
@@ -342,6 +349,7 @@ def _begin(history: History, invocation: Invocation, task: asyncio.Task[None] | 
     now = invocation.now or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     caller = invocation.principal.id
     record = Record(new_uuid7(), invocation.workflow, invocation.channel, caller, invocation.request_id, now, task)
+    record.sight = invocation.principal.sight
     history.add(record)
     return record
 

@@ -102,6 +102,8 @@ class Serving:
     async def _authenticating(self, runtime: Runtime) -> AsyncIterator[Authenticator | None]:
         """Who lets callers in, open; None where authentication is off."""
         authenticator = catalog.authenticator(self._loaded.settings.auth, runtime.database, self._observe)
+        if authenticator is not None:
+            authenticator.sight = runtime.served.sight
         async with authenticator or contextlib.nullcontext():
             yield authenticator
 

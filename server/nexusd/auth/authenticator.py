@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
@@ -17,7 +18,7 @@ from nexusd.errors import ConfigurationError, Problem, RateLimited, Unauthentica
 from nexusd.events import AuthLocked, AuthRefused, LimitExceeded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from nexusd.auth.jwks import KeySet
@@ -70,6 +71,7 @@ class Authenticator:
         self._observe = observe
         self._failures = failures or Gcra(FAILURES, FAILURES_PER_S)
         self._recent: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+        self.sight: Callable[[Principal], str] = _alike
 
     async def __aenter__(self) -> Self:
         if self._published is not None:
@@ -107,13 +109,17 @@ class Authenticator:
             digest = hashlib.sha256(credential).digest()
             recent = self._recent.get(digest)
             if recent is not None and recent[1] > time.monotonic():
-                return recent[0]
-            return await self._known(credential, digest, client)
+                return self._seeing(recent[0])
+            return self._seeing(await self._known(credential, digest, client))
         except Unauthenticated as error:
             self._observe(AuthRefused(channel, error.reason, request_id, client))
             if error.reason != "missing":
                 self._count_failure(error, channel, request_id, client)
             raise
+
+    def _seeing(self, principal: Principal) -> Principal:
+        sight = self.sight(principal)
+        return replace(principal, sight=sight) if sight else principal
 
     async def _known(self, credential: bytes, digest: bytes, client: str | None) -> Principal:
         fixed = self._fixed.get(digest)
@@ -166,6 +172,10 @@ class Authenticator:
             return
         self._observe(LimitExceeded(channel, "failures", request_id, None, None))
         raise RateLimited("too many failed attempts to authenticate; try again later", retry_after_s=wait_s) from error
+
+
+def _alike(_principal: Principal) -> str:
+    return ""
 
 
 def fixed_keys(settings: AuthSettings) -> dict[bytes, KeyRecord]:

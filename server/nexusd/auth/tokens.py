@@ -115,11 +115,11 @@ class Tokens:
 
 
 def _subject(claims: Mapping[str, object], token: bytes) -> str:
-    """Who the token is about; for one that does not say, what tells it from others."""
-    for name in ("sub", "client_id", "azp", "jti"):
+    """Who the token is about; for one that does not say, what tells it from others, under a name no subject has."""
+    for name, kind in (("sub", ""), ("client_id", "client:"), ("jti", "token:")):
         value = claims.get(name)
         if isinstance(value, str) and value:
-            return value
+            return f"{kind}{value}"
     return hashlib.sha256(token).hexdigest()[:16]
 
 

@@ -111,7 +111,9 @@ class ConditionWriter:
         if self._table.is_postgresql:
             return f"{self._column(field)} @> ARRAY[{value}]"
         by_value = " COLLATE nexusd_decimal" if field.items is FieldType.DECIMAL else ""
-        return f"EXISTS (SELECT 1 FROM json_each({self._column(field)}) WHERE value{by_value} = {value})"
+        # Qualified, since json_each has columns of its own that a field may be called like.
+        array = f"{self._alias or self._table.name}.{quote(field.name)}"
+        return f"EXISTS (SELECT 1 FROM json_each({array}) AS item WHERE item.value{by_value} = {value})"
 
     def _text(self, column: str, operator: Operator) -> str:
         encode, ignores_case = _PATTERNS[operator]

@@ -34,9 +34,9 @@ class FromClaims:
     def of(self, claims: Mapping[str, object]) -> object:
         """The value in wire form; only of claims that `fit`."""
         found = self._find(claims)
-        return (
-            [normalise(self.field, each) for each in found] if isinstance(found, list) else normalise(self.field, found)
-        )
+        if self.many and isinstance(found, list):
+            return [normalise(self.field, each) for each in found]
+        return normalise(self.field, found)
 
     def fits(self, claims: Mapping[str, object]) -> bool:
         """Whether the claims have the value, and in the form that the field has."""

@@ -16,6 +16,8 @@ from nexusd.errors import BadRequest, MalformedBody
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nexusd.definitions.principal import Principal
+
 MAX_LENGTH: Final = 255
 
 KEY_PATTERN: Final = f"^[!-~]{{1,{MAX_LENGTH}}}$"
@@ -56,9 +58,9 @@ def check_key(text: str) -> None:
         raise BadRequest(f"an Idempotency-Key has 1 to {MAX_LENGTH} visible ASCII characters")
 
 
-def scope_of(workflow: str, principal: str) -> str:
-    """The scope of a caller's keys; a workflow's name has no blank."""
-    return f"{workflow} {principal}"
+def scope_of(workflow: str, principal: Principal) -> str:
+    """The scope of a caller's keys; neither a workflow's name nor a sight has a blank."""
+    return f"{workflow} {principal.sight} {principal.id}" if principal.sight else f"{workflow} {principal.id}"
 
 
 def fingerprint(inputs: Mapping[str, object]) -> bytes:

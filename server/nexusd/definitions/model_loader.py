@@ -199,7 +199,7 @@ def _build_field(name: str, kind: FieldType, options: Mapping[str, Entry]) -> Fi
         "references": _read_reference(options),
         "renamed_from": _old_name(options),
         "read_scope": given("read_scope", lambda e: e.text(), None),
-        "write_scope": given("write_scope", lambda e: e.text(), None),
+        "write_scope": given("write_scope" if "write_scope" in options else "read_scope", lambda e: e.text(), None),
     }
     return Field(name=name, type=kind, **values)  # type: ignore[arg-type]
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 FilterTree: TypeAlias = dict[str, object]
 """A filter (docs/reference.md, section 5) in which a Claim may stand for a value."""
@@ -53,6 +53,25 @@ class Policies:
 
     rules: Mapping[Access, FilterTree]
     tenant: Tenant | None = None
+
+
+def claims_in(policies: Policies) -> Iterator[Claim]:
+    """Every claim that the policies ask for."""
+    if policies.tenant is not None:
+        yield policies.tenant.claim
+    for tree in policies.rules.values():
+        yield from _claims(tree)
+
+
+def _claims(part: object) -> Iterator[Claim]:
+    if isinstance(part, Claim):
+        yield part
+    elif isinstance(part, dict):
+        for inner in part.values():
+            yield from _claims(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            yield from _claims(inner)
 
 
 EVERY: Final[FilterTree] = {}

@@ -154,9 +154,9 @@ class _Reader:
             return {field.name: {"$null": not negated}}
         if self._take("not"):
             self._expect("in")
-            return {field.name: {"$nin": self._list(field)}}
+            return _in_list(field, self._list(field), "$nin", "$ne", "$and")
         if self._take("in"):
-            return {field.name: {"$in": self._list(field)}}
+            return _in_list(field, self._list(field), "$in", "$eq", "$or")
         operator = self._comparison()
         return {field.name: {operator: self._compared(field, operator, self._raw_value())}}
 
@@ -185,11 +185,13 @@ class _Reader:
             raise PolicySyntax("null is tested with `is null`")
         return self._checked(field, value)
 
-    def _list(self, field: Field) -> object:
+    def _list(self, field: Field) -> list[object] | Claim:
         if field.type in {FieldType.JSON, FieldType.ARRAY}:
             raise PolicySyntax(f"{field.name!r} is a {field.type.value} field, which is in no list")
         if self._token.kind == "claim":
-            return self._raw_value()
+            claim = self._raw_value()
+            assert isinstance(claim, Claim)  # noqa: S101 - the token's kind says so
+            return claim
         self._expect("[")
         values = [self._checked(field, self._raw_value())]
         while self._take(","):
@@ -220,3 +222,14 @@ class _Reader:
         if faults:
             raise PolicySyntax(f"what {field.name!r} is compared with {faults[0].detail}")
         return normalise(bare, value)
+
+
+def _in_list(field: Field, values: list[object] | Claim, listed: str, single: str, connective: str) -> FilterTree:
+    """A test against a list; claims among its values are tests of their own."""
+    if isinstance(values, Claim):
+        return {field.name: {listed: values}}
+    literals = [value for value in values if not isinstance(value, Claim)]
+    parts: list[FilterTree] = [{field.name: {single: claim}} for claim in values if isinstance(claim, Claim)]
+    if literals:
+        parts.insert(0, {field.name: {listed: literals}})
+    return parts[0] if len(parts) == 1 else {connective: parts}

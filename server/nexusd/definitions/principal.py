@@ -17,15 +17,31 @@ class Principal:
         id: stable name of the credential, such as `key:ci` or `jwt:alice`; `anonymous` without authentication.
         scopes: as in docs/reference.md, section 11; `*` allows everything.
         claims: what row policies may read.
+        sight: what the caller can see of the models, told apart from what others of the same id can (`sight.py`).
     """
 
     id: str
     scopes: frozenset[str] = frozenset()
     claims: Mapping[str, object] = field(default_factory=dict)
+    sight: str = ""
 
 
 ANONYMOUS: Final = Principal("anonymous", frozenset({"*"}))
 """The caller when authentication is off: allowed everything."""
+
+
+EVERYTHING_SEEN: Final = "*"
+"""The sight of who is under no policy."""
+
+
+def is_operator(principal: Principal) -> bool:
+    """Whether policies are not about this caller: who holds everything by a key, or serves without authentication.
+
+    A token, or a key with claims, is somebody's: whatever its scopes, it is under the policies.
+    """
+    if principal.claims and principal.claims != {"sub": principal.id}:
+        return False
+    return not principal.scopes.isdisjoint({"*", "admin"})
 
 
 def shown(principal: Principal) -> str | None:

@@ -136,7 +136,7 @@ class Admission:
 class Places:
     """Bounds what runs at once: of a workflow, for a caller, and in all.
 
-    Who waits for its workflow or for its own other calls takes no place of the rest meanwhile.
+    Who waits for its own other calls takes no place of the workflow, and who waits for its workflow none of the rest.
 
     Args:
         limit: executions that run at once in this process.
@@ -159,10 +159,11 @@ class Places:
         """
         taken = Taken(self._narrow)
         try:
-            if workflow.max_in_flight is not None:
-                await self._enter(taken, ("workflow", workflow.name), workflow.max_in_flight)
+            # The caller's own first: who waits for it must keep nobody else from the workflow.
             if self._per_caller is not None:
                 await self._enter(taken, ("caller", invocation.principal.id), self._per_caller)
+            if workflow.max_in_flight is not None:
+                await self._enter(taken, ("workflow", workflow.name), workflow.max_in_flight)
             await self._all.enter()
         except Overloaded:
             self._observe(RequestShed(invocation.channel, "max_in_flight"))
@@ -178,7 +179,11 @@ class Places:
         admission = self._narrow.get(key)
         if admission is None or admission.limit != limit:
             admission = self._narrow[key] = Admission(limit, self._timeout_s)
-        await admission.enter()
+        try:
+            await admission.enter()
+        finally:
+            if admission.is_idle:
+                self._narrow.pop(key, None)
         taken.add(key, admission)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from nexusd.definitions.access import sees_all
+from nexusd.definitions.principal import EVERYTHING_SEEN
 from nexusd.errors import Code, ExecutionNotFound, Fault
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Record:
 
     Attributes:
         principal: id of the caller.
+        sight: what the caller could see.
         started_at: RFC 3339, UTC.
         task: runs it; None when it has ended.
         outputs: JSON text, kept only where the caller did not wait for it.
@@ -69,10 +71,16 @@ class Record:
     outputs: bytes | None = None
     failure: Failure | None = None
     cancel_asked: bool = False
+    sight: str = ""
     _ended: asyncio.Event | None = field(default=None, repr=False)
 
     def is_visible_to(self, principal: Principal) -> bool:
-        """Whether this caller may look at it and cancel it: who ran it, and who may do everything."""
+        """Whether this caller may look at it and cancel it.
+
+        That is who ran it, and who may do everything: of what it could see itself, where models have policies.
+        """
+        if principal.sight != self.sight:
+            return principal.sight == EVERYTHING_SEEN
         return self.principal == principal.id or sees_all(principal)
 
     def cancel(self) -> None:
@@ -115,6 +123,7 @@ class _Ended(msgspec.Struct, omit_defaults=True):
     duration_ms: float | None
     outputs: bytes | None = None
     failure: Failure | None = None
+    sight: str = ""
 
     @classmethod
     def of(cls, record: Record) -> _Ended:

@@ -107,7 +107,7 @@ class KeyedRequests:
 
     def _read(self, plan: Plan, invocation: Invocation) -> Keyed:
         inputs = plan.decode(invocation.inputs)
-        scope = scope_of(plan.name, invocation.principal.id)
+        scope = scope_of(plan.name, invocation.principal)
         return Keyed(Key(scope, invocation.idempotency_key or "", fingerprint(inputs)), inputs)
 
     def _enter(self, keyed: Keyed, invocation: Invocation) -> Keyed:

@@ -133,12 +133,12 @@ class _Insertion:
         for start, rows in self._without_repeated_keys(stretch):
             for portion in portions(table, len(rows), len(names)):
                 part = rows[portion]
-                await self._resource.refers(self._context, session, part)
                 query = bulk_statements.insert_rows(table, names, self._columns, len(part), skip=self._skip)
                 result = await session.run(query.bind(part, [self._context.now], self._context.claims))
                 if self._columns:
                     places = {row[table.key]: start + portion.start + i for i, row in enumerate(part)}
                     inserted |= {places[row[table.key]]: row for row in result.rows}
+                await self._resource.refers(self._context, session, part)
                 written = result.rows if self._columns else part
                 keys = (row[table.key] for row in written)
                 await self._resource.rules.check(self._context, session, keys, Access.CREATE)

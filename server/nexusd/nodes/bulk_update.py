@@ -105,8 +105,8 @@ class BulkUpdate:
         if resource.looks(context, Access.UPDATE, values):
             query = bulk_statements.update_where(table, tuple(values), found.condition, (table.key,))
             async with context.session.atomic() as transaction:
-                await resource.refers(context, transaction, [values])
                 rows = (await transaction.run(query.bind(bound_values, context.claims))).rows
+                await resource.refers(context, transaction, [values])
                 await rules.check(context, transaction, (row[table.key] for row in rows), Access.UPDATE)
                 require_at_most(most, updated := len(rows))
         else:
@@ -218,9 +218,9 @@ class _Changing:
         key = self._table.key
         returning = (key, "version") if self._versioned else (key,)
         positions = {self._identity.of(row): place for place, row in zip(part.positions, part.rows, strict=True)}
-        await self._resource.refers(self._context, session, part.rows)
         query = bulk_statements.update_rows(self._table, part.names, returning, len(part.rows))
         changed = (await session.run(query.bind(part.rows, [self._context.now], self._context.claims))).rows
+        await self._resource.refers(self._context, session, part.rows)
         if self._resource.rules.is_checked(self._context, Access.UPDATE, part.names):
             await self._resource.rules.check(self._context, session, (row[key] for row in changed), Access.UPDATE)
         for row in changed:

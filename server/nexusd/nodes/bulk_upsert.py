@@ -77,7 +77,9 @@ class BulkUpsert:
             for place, row in enumerate(batch.rows):
                 faults += self._conflicts.unidentified(row, on, f"/records/{place}")
             refuse(faults)
-            resource.rules.scopes.sees(context, on, "/conflict_on")
+            # Whether a value was changed tells what it was.
+            given = dict.fromkeys(name for row in batch.rows for name in row if name != resource.key.name)
+            resource.rules.scopes.sees(context, (*on, *given), "/records/0")
             batch.rows = resource.rules.stamp(context, batch.rows)
             writing = _Writing(resource, self._conflicts, context, on, update)
             writing.choose(batch.rows, choice)
@@ -163,7 +165,6 @@ class _Writing:
         existed = set() if self._table.tells_created else {identity.of(row) for row in await self._find(session, part)}
         conflict = self._conflicts.conflict(part.names, self._on, self._update)
         query = bulk_statements.upsert_rows(self._table, part.names, conflict, self._returning, len(part.rows))
-        await self._resource.refers(self._context, session, part.rows)
         written: dict[str, list[object]] = {"inserted": [], "updated": []}
         bound = query.bind(part.rows, [self._context.now], self._context.claims)
         if not self._table.tells_created:
@@ -176,6 +177,7 @@ class _Writing:
             outcome = "inserted" if created else "updated"
             written[outcome].append(record[self._table.key])
             self._outcomes[places.pop(identity.of(record))] = (outcome, record)
+        await self._resource.refers(self._context, session, part.rows)
         await self._resource.rules.check(self._context, session, written["inserted"], Access.CREATE)
         await self._resource.rules.check(self._context, session, written["updated"], Access.UPDATE)
         if places:

@@ -14,6 +14,7 @@ from nexusd.databases.policies import NOTHING, FromClaims, Guard, guard_of
 from nexusd.databases.tables import Table
 from nexusd.definitions.model import compared
 from nexusd.definitions.policy import Access
+from nexusd.definitions.principal import is_operator
 from nexusd.errors import Fault, RecordForbidden, ReferenceViolation
 from nexusd.nodes.field_scopes import FieldScopes
 
@@ -159,14 +160,6 @@ async def check_references(
             found = await session.run(query.bind([part], context.claims))
             if found.rows[0]["count"] != len(part):
                 raise ReferenceViolation(f"there is no record that {name} could refer to", fields=(name,))
-
-
-def is_operator(principal: Principal) -> bool:
-    """Whether policies are not about this caller: who holds everything by a key, or serves without authentication.
-
-    A token, or a key with claims, is somebody's: whatever its scopes, it is under the policies.
-    """
-    return principal.claims.keys() <= {"sub"} and not principal.scopes.isdisjoint({"*", "admin"})
 
 
 def _guards(model: Model) -> tuple[dict[Access, Guard], dict[Access, Guard]]:

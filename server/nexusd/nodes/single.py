@@ -73,8 +73,8 @@ class Create:
                 rows = await self._insert(values, context, context.session)
             else:
                 async with context.session.atomic() as transaction:
-                    await resource.refers(context, transaction, [values])
                     rows = await self._insert(values, context, transaction)
+                    await resource.refers(context, transaction, [values])
                     await resource.rules.check(context, transaction, [rows[0][resource.key.name]], Access.CREATE)
             return resource.rules.scopes.shown(context, rows)[0]
 
@@ -202,8 +202,8 @@ class Update:
         if not resource.looks(context, Access.UPDATE, values):
             return (await context.session.run(bound)).rows
         async with context.session.atomic() as transaction:
-            await resource.refers(context, transaction, [values])
             rows = (await transaction.run(bound)).rows
+            await resource.refers(context, transaction, [values])
             await resource.rules.check(context, transaction, (row[resource.key.name] for row in rows), Access.UPDATE)
         return rows
 

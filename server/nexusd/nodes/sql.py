@@ -84,8 +84,15 @@ class SqlNode:
             problems.append(ParamProblem(("unrestricted",), "unrestricted is true or false"))
         if node.options.get("unrestricted") is True:
             return
+        words = {word.lower() for word in text.words}
+        if any(model.is_restricted for model in self._models.values()) and any(
+            word.startswith("_nexusd_") or word == "u" for word in words
+        ):
+            message = "the statement could pass the policies of models"
+            problems.append(ParamProblem(("sql",), message, "say `unrestricted: true` beside it if that is meant"))
+            return
         for model in self._models.values():
-            if model.is_restricted and model.table.lower() in text.words:
+            if model.is_restricted and model.table.lower() in words:
                 message = f"the statement would pass the policies of {model.name}"
                 problems.append(ParamProblem(("sql",), message, "say `unrestricted: true` beside it if that is meant"))
 

@@ -76,13 +76,15 @@ class Upsert:
                 faults += self._conflicts.unidentified(row, on, pointer)
             refuse(faults)
             resource.rules.scopes.gives(context, row, pointer)
-            resource.rules.scopes.sees(context, on, "/conflict_on")
+            conflict = self._conflicts.conflict(row, on, update)
+            # Whether a value was changed tells what it was.
+            resource.rules.scopes.sees(context, (*on, *conflict.update), pointer)
             row = resource.rules.own(context, row, pointer)
             writing = _Writing(
                 resource=resource,
                 table=resource.table(context, Access.UPDATE),
                 row=resource.with_key(row),
-                conflict=self._conflicts.conflict(row, on, update),
+                conflict=conflict,
                 context=context,
             )
             for _ in range(ATTEMPTS):
@@ -114,9 +116,9 @@ class _Writing:
         if self.table.tells_created and self.table.guard is None and not looks:
             return await self._write(session, None)
         async with session.atomic() as transaction:
-            await self.resource.refers(self.context, transaction, [self.row])
             existed = None if self.table.tells_created else bool(await self._find(transaction, self.table))
             answer = await self._write(transaction, existed)
+            await self.resource.refers(self.context, transaction, [self.row])
             if answer is not None and answer["outcome"] != "unchanged":
                 access = Access.CREATE if answer["created"] else Access.UPDATE
                 key = answer["record"][self.table.key]

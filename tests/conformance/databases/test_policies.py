@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nexusd.definitions.model import Field, FieldType, Model, Reference
 from nexusd.definitions.principal import Principal
 from nexusd.errors import Forbidden, RecordForbidden, RecordNotFound, ReferenceViolation, UniqueViolation
-from tests.support.policies import DOC, TEAM, member
+from tests.support.policies import DOC, TEAM, member, restricted
 
 if TYPE_CHECKING:
     from tests.support.nodes import Nodes, OpenNodes
@@ -215,3 +216,47 @@ async def test_a_field_with_a_scope_is_not_there_without_it(docs: Nodes) -> None
         with pytest.raises(Forbidden):
             await ann.run(node, **params)
     assert 5 == (await answer(officer, "DocRead", id="a"))["salary"]
+
+
+async def test_records_may_refer_to_those_written_with_them(open_nodes: OpenNodes) -> None:
+    fields = (
+        Field(name="id", type=FieldType.INT, primary_key=True),
+        Field(name="org", type=FieldType.STR),
+        Field(name="parent_id", type=FieldType.INT, nullable=True, references=Reference("Tree", "id")),
+    )
+    nodes = (await open_nodes(restricted(Model(name="Tree", table="trees", fields=fields), tenant="org"))).by(ANN)
+    made = await answer(nodes, "TreeBulkCreate", records=[{"id": 1}, {"id": 2, "parent_id": 1}])
+    assert made["inserted"] == 2
+    assert (await answer(nodes, "TreeCreate", id=3, parent_id=3))["parent_id"] == 3
+
+
+async def test_a_key_with_a_claim_of_its_own_is_under_the_policies(docs: Nodes) -> None:
+    key = Principal("key:ci", frozenset({"*"}), {"sub": "ann"})
+    assert [] == await titles(docs.by(key))
+
+
+async def test_an_upsert_does_not_tell_what_cannot_be_seen(open_nodes: OpenNodes) -> None:
+    fields = (
+        Field(name="id", type=FieldType.INT, primary_key=True),
+        Field(name="pay", type=FieldType.INT, default=5, read_scope="hr"),
+    )
+    nodes = await open_nodes(Model(name="Pay", table="pays", fields=fields))
+    await nodes.run("PayCreate", id=1)
+    ann = nodes.by(ANN)
+    with pytest.raises(Forbidden):
+        await ann.run("PayUpsert", record={"id": 1, "pay": 5})
+    with pytest.raises(Forbidden):
+        await ann.run("PayBulkUpsert", records=[{"id": 1, "pay": 5}])
+
+
+@pytest.mark.parametrize("name", ["value", "key", "type", "id", "json", "fullkey"])
+async def test_an_array_may_be_called_like_a_column_of_json_each(open_nodes: OpenNodes, name: str) -> None:
+    key = Field(name="pk", type=FieldType.INT, primary_key=True)
+    array = Field(name=name, type=FieldType.ARRAY, items=FieldType.STR)
+    model = restricted(Model(name="Tag", table="tags", fields=(key, array)), f"not {{{{claims.sub}}}} in {name}")
+    nodes = await open_nodes(model)
+    await nodes.run("TagBulkCreate", records=[{"pk": 1, name: ["ann", "x"]}, {"pk": 2, name: ["bob"]}])
+    assert {"count": 1} == await nodes.run("TagCount", filter={name: {"$has": "x"}})
+    assert [2] == [record["pk"] for record in (await answer(nodes.by(ANN), "TagList"))["records"]]
+    changed = await answer(nodes.by(ANN), "TagBulkUpdate", records=[{"pk": 1, name: []}, {"pk": 2, name: []}])
+    assert ["missing", "updated"] == [entry["outcome"] for entry in changed["results"]]

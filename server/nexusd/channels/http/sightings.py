@@ -102,7 +102,7 @@ class Sightings:
 
     async def elsewhere(self, principal: Principal) -> list[Sighting]:
         """Those of the other processes that this caller may see."""
-        answers = await self._peers.ask_others("executions", [principal.id, sorted(principal.scopes)])
+        answers = await self._peers.ask_others("executions", _told(principal))
         return [
             Sighting.told(text, ended=ended) for answer in answers if isinstance(answer, list) for text, ended in answer
         ]
@@ -111,7 +111,7 @@ class Sightings:
         record = self._history.find(execution_id)
         if record is not None and record.is_visible_to(principal):
             return await _acted(action, record)
-        question = [action, execution_id, principal.id, sorted(principal.scopes)]
+        question = [action, execution_id, *_told(principal)]
         for answer in await self._peers.ask_others("execution", question):
             if isinstance(answer, list):
                 text, ended = answer
@@ -121,17 +121,16 @@ class Sightings:
     async def _answer_one(self, body: object) -> object:
         if not isinstance(body, list):
             return None
-        action, execution_id, caller, scopes = body
+        action, execution_id, *caller = body
         record = self._history.find(execution_id)
-        if record is None or not record.is_visible_to(Principal(caller, frozenset(scopes))):
+        if record is None or not record.is_visible_to(_caller(caller)):
             return None
         return _written(await _acted(action, record))
 
     async def _answer_all(self, body: object) -> object:
         if not isinstance(body, list):
             return []
-        caller, scopes = body
-        records = self._history.newest_first(Principal(caller, frozenset(scopes)))
+        records = self._history.newest_first(_caller(body))
         return [_written(Sighting.of(record), short=True) for record in records]
 
 
@@ -147,3 +146,14 @@ async def _acted(action: str, record: Record) -> Sighting:
 
 def _written(sighting: Sighting, *, short: bool = False) -> list[object]:
     return [write_json(sighting.shortened() if short else dict(sighting.view)), sighting.ended]
+
+
+def _told(principal: Principal) -> list[object]:
+    """What another process must know of a caller."""
+    return [principal.id, sorted(principal.scopes), principal.sight]
+
+
+def _caller(told: list[object]) -> Principal:
+    name, scopes, sight = told
+    held = frozenset(map(str, scopes)) if isinstance(scopes, list) else frozenset()
+    return Principal(str(name), held, sight=str(sight))
