@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -21,6 +22,11 @@ pytest_plugins = [
 ]
 
 # No deadline for an example, since machines differ in speed; in CI the same examples each time.
+# Whoever starts the suite in the background may have it ignore these, and so would every process that a test starts.
+for _number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
+
 settings.register_profile("nexusd", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("nexusd")
 
