@@ -14,7 +14,7 @@ from nexusd.channels.listener import bind
 from nexusd.ddl.migration import Verdict
 from nexusd.engines.peers import Alone
 from nexusd.errors import ConfigurationError, Problem
-from nexusd.events import RegistryLoaded, ServerStarted, tell_all
+from nexusd.events import Observers, RegistryLoaded, ServerStarted
 from nexusd.planning.statements import check_statements
 from nexusd.renewal import Deferred, Renewal
 from nexusd.serving import Announced, Serving, Watch, addresses
@@ -66,7 +66,7 @@ def _serve(loaded: app.Loaded, hangup: Hangup, take_stop: Callable[[Callable[[],
         watch = Watch.begin(loaded, log)
         manager = catalog.systemd(os.environ)
         if manager is not None:
-            watch = replace(watch, observe=tell_all(watch.observe, manager))
+            watch = replace(watch, observe=Observers(watch.observe, manager))
         watch.observe(ServerStarted(__version__, os.getpid()))
         watch.observe(RegistryLoaded(len(loaded.registry.models), len(loaded.plans), loaded.duration_s))
         with _bound(settings) as sockets:

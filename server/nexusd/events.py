@@ -1,4 +1,4 @@
-"""Every fact that can be observed from outside, as a frozen dataclass.
+"""Every fact that can be observed from outside, as a frozen msgspec struct.
 
 Code says `observe(QueryFinished(...))`; `app.py` subscribes the sinks (`telemetry/*`). An observer may not raise and
 may not block. No event carries a secret, a row value or SQL text.
@@ -7,15 +7,15 @@ may not block. No event carries a secret, a row value or SQL text.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, Final, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import ClassVar, Final, Protocol, TypeAlias, runtime_checkable
+
+import msgspec
 
 _MAX_CAUSES: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """Something that happened; `name` is `noun.verb_past`, `level` the log level it deserves."""
 
     name: ClassVar[str]
@@ -29,18 +29,45 @@ def ignore(_event: Event) -> None:
     """The observer that forgets everything."""
 
 
-def tell_all(*observers: Observer) -> Observer:
+@runtime_checkable
+class Choosy(Protocol):
+    """An observer that is told only some kinds of events."""
+
+    def handler(self, kind: type[Event]) -> Observer | None:
+        """What is to be told events of this kind; None: they are of no interest, for good."""
+
+
+class Observers:
     """One observer that tells each of these, in this order."""
 
-    def observe(event: Event) -> None:
-        for observer in observers:
-            observer(event)
+    __slots__ = ("_handlers", "_observers")
 
-    return observe
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+        self._handlers: dict[type[Event], tuple[Observer, ...]] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Tell those who want to know."""
+        handlers = self._handlers.get(type(event))
+        if handlers is None:
+            handlers = self._handlers[type(event)] = tuple(self._chosen(type(event)))
+        for handler in handlers:
+            handler(event)
+
+    def _chosen(self, kind: type[Event]) -> Iterator[Observer]:
+        for observer in self._observers:
+            if not isinstance(observer, Choosy):
+                yield observer
+            elif (handler := observer.handler(kind)) is not None:
+                yield handler
+
+    def handler(self, kind: type[Event]) -> Observer | None:
+        """See Choosy."""
+        handlers = tuple(self._chosen(kind))
+        return self if len(handlers) > 1 else next(iter(handlers), None)
 
 
-@dataclass(frozen=True, slots=True)
-class ServerStarted(Event):
+class ServerStarted(Event, frozen=True):
     """The process has begun to start."""
 
     name: ClassVar[str] = "server.started"
@@ -48,8 +75,7 @@ class ServerStarted(Event):
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class FailpointArmed(Event):
+class FailpointArmed(Event, frozen=True):
     """A test has this process fail at the event `moment`."""
 
     name: ClassVar[str] = "failpoint.armed"
@@ -58,24 +84,21 @@ class FailpointArmed(Event):
     action: str
 
 
-@dataclass(frozen=True, slots=True)
-class ServerReady(Event):
+class ServerReady(Event, frozen=True):
     """Every enabled channel answers."""
 
     name: ClassVar[str] = "server.ready"
     duration_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class ServerDraining(Event):
+class ServerDraining(Event, frozen=True):
     """A stop was asked for; what is running may finish."""
 
     name: ClassVar[str] = "server.draining"
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ServerStopped(Event):
+class ServerStopped(Event, frozen=True):
     """The server has ended; `cancelled` requests were cut at the end of the grace."""
 
     name: ClassVar[str] = "server.stopped"
@@ -83,8 +106,7 @@ class ServerStopped(Event):
     cancelled: int
 
 
-@dataclass(frozen=True, slots=True)
-class ServerAborted(Event):
+class ServerAborted(Event, frozen=True):
     """A second signal has ended the server at once; what was running is cut."""
 
     name: ClassVar[str] = "server.aborted"
@@ -92,8 +114,7 @@ class ServerAborted(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class TracingUnavailable(Event):
+class TracingUnavailable(Event, frozen=True):
     """There is an endpoint for traces, but nothing that could send them; `hint` says what to install."""
 
     name: ClassVar[str] = "tracing.unavailable"
@@ -101,8 +122,7 @@ class TracingUnavailable(Event):
     hint: str
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelStarted(Event):
+class ChannelStarted(Event, frozen=True):
     """A channel answers at `address`."""
 
     name: ClassVar[str] = "channel.started"
@@ -110,8 +130,7 @@ class ChannelStarted(Event):
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelFailed(Event):
+class ChannelFailed(Event, frozen=True):
     """A channel ended by itself."""
 
     name: ClassVar[str] = "channel.failed"
@@ -120,8 +139,7 @@ class ChannelFailed(Event):
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class ControlFailed(Event):
+class ControlFailed(Event, frozen=True):
     """There is no control socket at `path`; the server serves, but `nexusd reload` does not find it."""
 
     name: ClassVar[str] = "control.failed"
@@ -130,8 +148,7 @@ class ControlFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerStarted(Event):
+class WorkerStarted(Event, frozen=True):
     """A worker process answers, `duration_s` after it was started."""
 
     name: ClassVar[str] = "worker.started"
@@ -140,8 +157,7 @@ class WorkerStarted(Event):
     duration_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerExited(Event):
+class WorkerExited(Event, frozen=True):
     """A worker process ended unasked, with `code` (negative: by that signal); another one follows."""
 
     name: ClassVar[str] = "worker.exited"
@@ -152,8 +168,7 @@ class WorkerExited(Event):
     duration_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerReplaced(Event):
+class WorkerReplaced(Event, frozen=True):
     """A worker process has ended after its successor had begun to answer."""
 
     name: ClassVar[str] = "worker.replaced"
@@ -162,8 +177,7 @@ class WorkerReplaced(Event):
     successor: int
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerFailed(Event):
+class WorkerFailed(Event, frozen=True):
     """A worker process cannot serve what it was told to."""
 
     name: ClassVar[str] = "worker.failed"
@@ -171,8 +185,7 @@ class WorkerFailed(Event):
     reasons: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryLoaded(Event):
+class RegistryLoaded(Event, frozen=True):
     """The registry was read and compiled."""
 
     name: ClassVar[str] = "registry.loaded"
@@ -181,15 +194,13 @@ class RegistryLoaded(Event):
     duration_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryReloading(Event):
+class RegistryReloading(Event, frozen=True):
     """A reload was asked for and has begun."""
 
     name: ClassVar[str] = "registry.reloading"
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryRejected(Event):
+class RegistryRejected(Event, frozen=True):
     """A reload found a registry that cannot be served; the one before is kept.
 
     `problems` are mistakes with their places, or what keeps the database from the registry; `exit_code` is what a start
@@ -202,8 +213,7 @@ class RegistryRejected(Event):
     problems: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseWaiting(Event):
+class DatabaseWaiting(Event, frozen=True):
     """A start waits for a database that does not answer yet."""
 
     name: ClassVar[str] = "database.waiting"
@@ -211,8 +221,7 @@ class DatabaseWaiting(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class MigrationPlanned(Event):
+class MigrationPlanned(Event, frozen=True):
     """Registry and database were compared."""
 
     name: ClassVar[str] = "migration.planned"
@@ -221,8 +230,7 @@ class MigrationPlanned(Event):
     blocked: int
 
 
-@dataclass(frozen=True, slots=True)
-class MigrationApplied(Event):
+class MigrationApplied(Event, frozen=True):
     """The database is as the registry wants it.
 
     `verdict` is unchanged, applied, joined, adopted or ahead; `deferred` steps follow once the server is ready;
@@ -237,8 +245,7 @@ class MigrationApplied(Event):
     duration_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class MigrationKept(Event):
+class MigrationKept(Event, frozen=True):
     """The database has something that the registry does not know; it is left alone."""
 
     name: ClassVar[str] = "migration.kept"
@@ -247,8 +254,7 @@ class MigrationKept(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class MigrationStepDone(Event):
+class MigrationStepDone(Event, frozen=True):
     """A step that was left for after the start is done: an index was built, or old rows obey a constraint."""
 
     name: ClassVar[str] = "migration.step_done"
@@ -256,8 +262,7 @@ class MigrationStepDone(Event):
     part: str
 
 
-@dataclass(frozen=True, slots=True)
-class MigrationStepFailed(Event):
+class MigrationStepFailed(Event, frozen=True):
     """A step that was left for after the start failed; the next start tries it again."""
 
     name: ClassVar[str] = "migration.step_failed"
@@ -267,8 +272,7 @@ class MigrationStepFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class MigrationBlocked(Event):
+class MigrationBlocked(Event, frozen=True):
     """The registry wants what is not safe to do by itself; nothing was changed."""
 
     name: ClassVar[str] = "migration.blocked"
@@ -276,8 +280,7 @@ class MigrationBlocked(Event):
     changes: int
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionFinished(Event):
+class ExecutionFinished(Event, frozen=True):
     """A workflow completed."""
 
     name: ClassVar[str] = "execution.finished"
@@ -292,8 +295,7 @@ class ExecutionFinished(Event):
     span_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionFailed(Event):
+class ExecutionFailed(Event, frozen=True):
     """A workflow ended with an error that its caller was told."""
 
     name: ClassVar[str] = "execution.failed"
@@ -309,8 +311,7 @@ class ExecutionFailed(Event):
     span_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionCancelled(Event):
+class ExecutionCancelled(Event, frozen=True):
     """A workflow was stopped before its end: it was asked to, or its caller has gone."""
 
     name: ClassVar[str] = "execution.cancelled"
@@ -324,16 +325,14 @@ class ExecutionCancelled(Event):
     span_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class IdempotencyRecorded(Event):
+class IdempotencyRecorded(Event, frozen=True):
     """The answer of a run under an Idempotency-Key was written; its commit may still be to come."""
 
     name: ClassVar[str] = "idempotency.recorded"
     level: ClassVar[str] = "debug"
 
 
-@dataclass(frozen=True, slots=True)
-class IdempotencyReplayed(Event):
+class IdempotencyReplayed(Event, frozen=True):
     """A request under a key that was used before got the answer of the first; `execution_id` is the first's."""
 
     name: ClassVar[str] = "idempotency.replayed"
@@ -343,8 +342,7 @@ class IdempotencyReplayed(Event):
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class IdempotencyRefused(Event):
+class IdempotencyRefused(Event, frozen=True):
     """A key could not be served; `result` is `mismatch`, `in_flight`, or `unknown`, what became of an earlier run."""
 
     name: ClassVar[str] = "idempotency.refused"
@@ -354,8 +352,7 @@ class IdempotencyRefused(Event):
     result: str
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFinished(Event):
+class NodeFinished(Event, frozen=True):
     """A node has ended, with an error if there is a `code`.
 
     `workflow` is the one that it stands in, which another may have called.
@@ -371,8 +368,7 @@ class NodeFinished(Event):
     code: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRetried(Event):
+class NodeRetried(Event, frozen=True):
     """A node failed and is run again, as its declaration says; `attempt` is the one that failed."""
 
     name: ClassVar[str] = "node.retried"
@@ -383,8 +379,7 @@ class NodeRetried(Event):
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class RequestStarted(Event):
+class RequestStarted(Event, frozen=True):
     """A door has the head of a request."""
 
     name: ClassVar[str] = "request.started"
@@ -393,8 +388,7 @@ class RequestStarted(Event):
     method: str
 
 
-@dataclass(frozen=True, slots=True)
-class RequestFinished(Event):
+class RequestFinished(Event, frozen=True):
     """A door has answered a request; `route` is a template, never a path with ids, `client` an address."""
 
     name: ClassVar[str] = "request.finished"
@@ -412,8 +406,7 @@ class RequestFinished(Event):
     span_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRejected(Event):
+class RequestRejected(Event, frozen=True):
     """A request was refused before it had a route."""
 
     name: ClassVar[str] = "request.rejected"
@@ -421,8 +414,7 @@ class RequestRejected(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class AuthLocked(Event):
+class AuthLocked(Event, frozen=True):
     """Authentication is on, and there is neither a key nor an issuer of tokens: nobody gets in yet."""
 
     name: ClassVar[str] = "auth.locked"
@@ -430,8 +422,7 @@ class AuthLocked(Event):
     hint: str = "nexusd keys create, or set NEXUSD_ADMIN_KEY, auth.api_keys or auth.jwt"
 
 
-@dataclass(frozen=True, slots=True)
-class AuthRefused(Event):
+class AuthRefused(Event, frozen=True):
     """A request came without a credential that is good; `reason` is missing, unknown, expired and so on."""
 
     name: ClassVar[str] = "auth.refused"
@@ -441,8 +432,7 @@ class AuthRefused(Event):
     client: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class LimitExceeded(Event):
+class LimitExceeded(Event, frozen=True):
     """A request was one too many.
 
     `policy` is `workflow` or `default` for the limit of a workflow or of a principal, `failures` for that of an address
@@ -457,8 +447,7 @@ class LimitExceeded(Event):
     principal: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class JwksFailed(Event):
+class JwksFailed(Event, frozen=True):
     """The keys of the tokens' issuer could not be fetched; those that are known stay good."""
 
     name: ClassVar[str] = "jwks.failed"
@@ -466,8 +455,7 @@ class JwksFailed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class RequestShed(Event):
+class RequestShed(Event, frozen=True):
     """A request was refused because the server is at its limit."""
 
     name: ClassVar[str] = "request.shed"
@@ -476,8 +464,7 @@ class RequestShed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ClientConnected(Event):
+class ClientConnected(Event, frozen=True):
     """A client has opened a connection to a channel."""
 
     name: ClassVar[str] = "client.connected"
@@ -485,8 +472,7 @@ class ClientConnected(Event):
     channel: str
 
 
-@dataclass(frozen=True, slots=True)
-class ClientLeft(Event):
+class ClientLeft(Event, frozen=True):
     """A client's connection to a channel has ended, whoever closed it."""
 
     name: ClassVar[str] = "client.left"
@@ -494,8 +480,7 @@ class ClientLeft(Event):
     channel: str
 
 
-@dataclass(frozen=True, slots=True)
-class SessionOpened(Event):
+class SessionOpened(Event, frozen=True):
     """An MCP client of a protocol version with sessions has begun one."""
 
     name: ClassVar[str] = "session.opened"
@@ -503,8 +488,7 @@ class SessionOpened(Event):
     principal: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SessionClosed(Event):
+class SessionClosed(Event, frozen=True):
     """An MCP session has ended."""
 
     name: ClassVar[str] = "session.closed"
@@ -512,8 +496,7 @@ class SessionClosed(Event):
     principal: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionsChanged(Event):
+class SubscriptionsChanged(Event, frozen=True):
     """MCP clients hear of `change` more resources or lists, or of fewer."""
 
     name: ClassVar[str] = "subscriptions.changed"
@@ -521,8 +504,7 @@ class SubscriptionsChanged(Event):
     change: int
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCalled(Event):
+class ToolCalled(Event, frozen=True):
     """An MCP tool has answered.
 
     `era` is `2025` for protocol versions with sessions and `2026` for those without; `path` is `sdk` or `fast`; `tool`
@@ -542,8 +524,7 @@ class ToolCalled(Event):
     span_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseLost(Event):
+class DatabaseLost(Event, frozen=True):
     """The database stopped answering."""
 
     name: ClassVar[str] = "database.lost"
@@ -551,16 +532,14 @@ class DatabaseLost(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseRecovered(Event):
+class DatabaseRecovered(Event, frozen=True):
     """The database answers again."""
 
     name: ClassVar[str] = "database.recovered"
     duration_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionClosed(Event):
+class ConnectionClosed(Event, frozen=True):
     """A pooled connection ended by itself; `reason` is `lost` (in use), `idle`, or `stuck` (did not become usable)."""
 
     name: ClassVar[str] = "connection.closed"
@@ -568,8 +547,7 @@ class ConnectionClosed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionAwaited(Event):
+class ConnectionAwaited(Event, frozen=True):
     """A statement had to wait for a connection."""
 
     name: ClassVar[str] = "connection.awaited"
@@ -577,8 +555,7 @@ class ConnectionAwaited(Event):
     wait_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class PoolExhausted(Event):
+class PoolExhausted(Event, frozen=True):
     """A statement was refused because no connection became free in time; `waiting` others still wait."""
 
     name: ClassVar[str] = "pool.exhausted"
@@ -586,32 +563,28 @@ class PoolExhausted(Event):
     waiting: int
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionBegun(Event):
+class TransactionBegun(Event, frozen=True):
     """A transaction of several statements has a connection."""
 
     name: ClassVar[str] = "transaction.begun"
     level: ClassVar[str] = "debug"
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionCommitting(Event):
+class TransactionCommitting(Event, frozen=True):
     """The COMMIT of a transaction is about to be sent."""
 
     name: ClassVar[str] = "transaction.committing"
     level: ClassVar[str] = "debug"
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionCommitted(Event):
+class TransactionCommitted(Event, frozen=True):
     """A transaction was kept; its caller does not know yet."""
 
     name: ClassVar[str] = "transaction.committed"
     level: ClassVar[str] = "debug"
 
 
-@dataclass(frozen=True, slots=True)
-class GroupSynced(Event):
+class GroupSynced(Event, frozen=True):
     """A COMMIT that `size` writes shared has reached the disk; their callers do not know yet."""
 
     name: ClassVar[str] = "group.synced"
@@ -619,8 +592,7 @@ class GroupSynced(Event):
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class StatementRetried(Event):
+class StatementRetried(Event, frozen=True):
     """A statement is run again; `reason` is `lost`, `conflict` or `plan`."""
 
     name: ClassVar[str] = "statement.retried"
@@ -628,8 +600,7 @@ class StatementRetried(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class NodeCrashed(Event):
+class NodeCrashed(Event, frozen=True):
     """An operator's function raised something; the caller is told `node_failed` and no more.
 
     `traceback` as in ErrorUnexpected.
@@ -645,8 +616,7 @@ class NodeCrashed(Event):
     traceback: str
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadAbandoned(Event):
+class ThreadAbandoned(Event, frozen=True):
     """A function went on in its thread after its run had ended; `abandoned` of `limit` threads are held so."""
 
     name: ClassVar[str] = "thread.abandoned"
@@ -657,8 +627,7 @@ class ThreadAbandoned(Event):
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionReplayed(Event):
+class TransactionReplayed(Event, frozen=True):
     """A transaction is run again from its start; `reason` is `lost` or `conflict`."""
 
     name: ClassVar[str] = "transaction.replayed"
@@ -666,8 +635,7 @@ class TransactionReplayed(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorUnexpected(Event):
+class ErrorUnexpected(Event, frozen=True):
     """A bug: something that is no NexusError reached an edge; `traceback` goes to the log only.
 
     `traceback` holds code positions and exception types, not messages: a message may hold a row value.

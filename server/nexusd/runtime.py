@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
-from nexusd.definitions.execution import Execution, Invocation, new_uuid7
+from msgspec.structs import replace
+
+from nexusd.definitions.execution import Execution, Invocation, new_uuid7, utc_now
 from nexusd.definitions.principal import shown
 from nexusd.definitions.registry import Registry
 from nexusd.definitions.sight import Sights
@@ -346,7 +346,7 @@ def _finished(observe: Observer, invocation: Invocation, record: Record, started
 
 
 def _begin(history: History, invocation: Invocation, task: asyncio.Task[None] | None) -> Record:
-    now = invocation.now or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    now = invocation.now or utc_now()
     caller = invocation.principal.id
     record = Record(new_uuid7(), invocation.workflow, invocation.channel, caller, invocation.request_id, now, task)
     record.sight = invocation.principal.sight

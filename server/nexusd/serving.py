@@ -13,7 +13,7 @@ from nexusd import __version__, app, catalog
 from nexusd.channels.channel import Telemetry
 from nexusd.channels.listener import url_of
 from nexusd.engines.keyed_requests import keep_purging
-from nexusd.events import ChannelStarted, tell_all
+from nexusd.events import ChannelStarted, Observers
 
 if TYPE_CHECKING:
     import socket
@@ -48,9 +48,9 @@ class Watch:
     def begin(cls, loaded: app.Loaded, log: LogSink) -> Self:
         """The log, metrics where the settings want them, and the fault that a test wants."""
         monitoring = catalog.monitoring(loaded.settings, __version__, loaded.started, log)
-        observe = log if monitoring is None else tell_all(log, monitoring.metrics)
+        observe = Observers(log) if monitoring is None else Observers(log, monitoring.metrics)
         failpoint = catalog.failpoint(loaded.settings, os.environ, observe)
-        return cls(observe if failpoint is None else tell_all(observe, failpoint), monitoring)
+        return cls(observe if failpoint is None else Observers(observe, failpoint), monitoring)
 
 
 class Serving:

@@ -19,7 +19,7 @@ from nexusd.definitions.registry import Registry
 from nexusd.definitions.shape import ANYTHING
 from nexusd.definitions.workflow import Connection, DeclaredInput, Node, TransactionMode, Workflow
 from nexusd.engines.inline import InlineEngine
-from nexusd.events import ignore, tell_all
+from nexusd.events import Observers, ignore
 from nexusd.nodes.node import Binding, Choice, Effects, FirstOf, Slot
 from nexusd.planning.registry import compile_registry
 from nexusd.runtime import Runtime
@@ -180,7 +180,7 @@ class Processes:
         types["HoldNode"] = _FunctionNode("HoldNode", meeting.wait, outside=False)
         types["CallNode"] = _FunctionNode("CallNode", call, outside=True)
         registry = Registry(models={"Entry": ENTRY}, workflows={each.name: each for each in _workflows()})
-        observe = tell_all(events.append, also)
+        observe = Observers(events.append, also)
         runtime = Runtime(compile_registry(registry, types), InlineEngine(), database, observe)
         return Process(runtime, database, meeting, events, calls)
 

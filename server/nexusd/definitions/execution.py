@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from nexusd.definitions.principal import ANONYMOUS, Principal
 
@@ -19,8 +21,7 @@ if TYPE_CHECKING:
 _VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Invocation:
+class Invocation(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """One call of a workflow, whichever door it came through.
 
     Attributes:
@@ -47,8 +48,7 @@ class Invocation:
     conversation: Conversation | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Execution:
+class Execution(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """A run that completed.
 
     Attributes:
@@ -61,6 +61,17 @@ class Execution:
     outputs: Mapping[str, object]
     duration_ms: float
     replayed: bool = False
+
+
+def utc_now() -> str:
+    """Now, RFC 3339 in UTC with six digits."""
+    second, micros = divmod(time.time_ns() // 1000, 1_000_000)
+    return f"{_second(second)}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def new_request_id() -> str:

@@ -6,9 +6,11 @@ import asyncio
 import itertools
 import random
 import time
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec.structs import replace
 
 from nexusd import events
 from nexusd.definitions.wire import write_json
@@ -36,7 +38,7 @@ from nexusd.planning.control import FAIL, MAX_ITEMS
 from nexusd.planning.plan import Plan, PlannedNode, Scope, Strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Awaitable, Coroutine, Mapping
 
     from nexusd.databases.database import Session
     from nexusd.definitions.conversation import Conversation
@@ -61,8 +63,7 @@ _LASTING: Final = (InvalidInput, InputRequired, NotSupported, InternalError, Can
 """Failures that another attempt would only repeat, or must not."""
 
 
-@dataclass(slots=True)
-class Frame:
+class Frame(msgspec.Struct, eq=False):
     """What the nodes of one plan share while it runs.
 
     Attributes:
@@ -71,6 +72,7 @@ class Frame:
         deadline: `loop.time()` at which it is cut off.
         prefix: ids of the nodes around it, each with a point.
         span: what its nodes are parts of, where the run is recorded.
+        caller: who is told after each node.
         done: how many nodes have ended, where somebody is told.
     """
 
@@ -82,37 +84,37 @@ class Frame:
     deadline: float
     prefix: str = ""
     span: Span | None = None
+    caller: Conversation | None = None
     done: int = 0
 
 
 async def run_frame(frame: Frame) -> dict[str, object]:
     """Run the nodes and give the outputs."""
-    plan, scope = frame.plan, frame.scope
-    caller = None if frame.prefix else frame.run.invocation.conversation
-    attend = partial(_attend, frame) if caller is None else partial(_attend_and_tell, frame, caller)
+    plan = frame.plan
     if frame.shared or plan.strategy is Strategy.LINEAR:
         for node in plan.nodes:
-            await attend(node)
+            await _attend(frame, node)
     else:
-        await run_branches(plan.nodes, attend)
+        await run_branches(plan.nodes, partial(_attend, frame))
     if plan.render_outputs is not None:
-        return plan.render_outputs(scope)
-    return {node.id: scope.nodes[node.id] for node in plan.workflow.nodes}
-
-
-async def _attend_and_tell(frame: Frame, caller: Conversation, node: PlannedNode) -> None:
-    """Run a node, and tell who waits for the run how far it has come."""
-    await _attend(frame, node)
-    frame.done += 1
-    await caller.step(frame.done, len(frame.plan.nodes), node.id)
+        return plan.render_outputs(frame.scope)
+    return {node.id: frame.scope.nodes[node.id] for node in plan.workflow.nodes}
 
 
 async def _attend(frame: Frame, node: PlannedNode) -> None:
-    """Run a node if it is its turn, and note what came of it."""
+    """Run a node if it is its turn, note what came of it, and tell who waits for the run how far it has come."""
     scope = frame.scope
     if node.is_plain and not scope.absent:
         scope.nodes[node.id] = await _once(frame, node, scope, frame.session, node.id)
-        return
+    else:
+        await _attend_under_control(frame, node)
+    if frame.caller is not None:
+        frame.done += 1
+        await frame.caller.step(frame.done, len(frame.plan.nodes), node.id)
+
+
+async def _attend_under_control(frame: Frame, node: PlannedNode) -> None:
+    scope = frame.scope
     try:
         if _has_what_it_needs(node, scope):
             inner = _with_input(node, scope)
@@ -215,17 +217,21 @@ async def _persistently(frame: Frame, node: PlannedNode, scope: Scope, session: 
 
 
 async def _once(frame: Frame, node: PlannedNode, scope: Scope, session: Session, place: str) -> object:
-    """Run a node, and say how long that took."""
+    """Run a node; what goes wrong carries its id, and how long it took is told."""
     run = frame.run
     started = time.perf_counter()
     try:
         if frame.span is None:
-            result = await _rendered(frame, node, scope, session, place, None)
+            result = await _begun(frame, node, scope, session, place, None)
         else:
             with frame.span.child(f"node {node.id}", {"nexusd.node.type": node.type}) as span:
-                result = await _rendered(frame, node, scope, TracedSession(session, span), place, span)
+                result = await _begun(frame, node, scope, TracedSession(session, span), place, span)
     except BaseException as error:
-        code = error.code if isinstance(error, NexusError) else _UNTYPED.get(type(error), Code.INTERNAL)
+        if isinstance(error, NexusError):
+            _locate(error, frame, node)
+            code = error.code
+        else:
+            code = _UNTYPED.get(type(error), Code.INTERNAL)
         duration_s = time.perf_counter() - started
         run.observe(events.NodeFinished(frame.plan.name, node.id, node.type, run.id, duration_s, code.value))
         raise
@@ -233,41 +239,45 @@ async def _once(frame: Frame, node: PlannedNode, scope: Scope, session: Session,
     return result
 
 
-async def _rendered(
+def _begun(
     frame: Frame, node: PlannedNode, scope: Scope, session: Session, place: str, span: Span | None
-) -> object:
-    """Render a node's params and run it; what goes wrong carries the node's id and the inputs' pointers."""
+) -> Awaitable[object]:
+    """Render a node's params and begin to run it; to be awaited at once."""
     run = frame.run
-    try:
-        if "input" in node.connections:
-            scope = replace(scope, input=node.connections["input"](scope))
+    if node.connections:
+        params, scope = _connected(node, scope)
+    else:
         params = node.render(scope)
-        for name, deliver in node.connections.items():
-            if name != "input":
-                params[name] = deliver(scope)
-        context = NodeContext(
-            session=session,
-            database=run.database,
-            invocation=run.invocation,
-            execution_id=run.id,
-            node=frame.prefix + node.id,
-            now=run.now,
-            deadline=frame.deadline,
-            observe=run.observe,
-            input=scope.input,
-            pointers=node.pointers,
-            place=frame.prefix + place,
-            span=span,
-        )
-        if run.keyed is not None:
-            context.once = run.keyed.once
-        if frame.plan.callees:
-            inner = frame if span is None else replace(frame, span=span)
-            context.run_workflow = partial(_run_workflow, inner, session, place)
-        return await node.run(params, context) if node.timeout_s is None else await _bounded(node, params, context)
-    except NexusError as error:
-        _locate(error, frame, node)
-        raise
+    context = NodeContext(
+        session=session,
+        database=run.database,
+        invocation=run.invocation,
+        execution_id=run.id,
+        node=frame.prefix + node.id,
+        now=run.now,
+        deadline=frame.deadline,
+        observe=run.observe,
+        input=scope.input,
+        pointers=node.pointers,
+        place=frame.prefix + place,
+        span=span,
+        once=None if run.keyed is None else run.keyed.once,
+    )
+    if frame.plan.callees:
+        inner = frame if span is None else replace(frame, span=span)
+        context.run_workflow = partial(_run_workflow, inner, session, place)
+    return node.run(params, context) if node.timeout_s is None else _bounded(node, params, context)
+
+
+def _connected(node: PlannedNode, scope: Scope) -> tuple[dict[str, object], Scope]:
+    """A node's params with what connections deliver to them, and the scope with what they deliver to `input`."""
+    if "input" in node.connections:
+        scope = replace(scope, input=node.connections["input"](scope))
+    params = node.render(scope)
+    for name, deliver in node.connections.items():
+        if name != "input":
+            params[name] = deliver(scope)
+    return params, scope
 
 
 async def _bounded(node: PlannedNode, params: dict[str, object], context: NodeContext) -> object:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -35,8 +34,7 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True, eq=False):
     """What is kept of an error: its words, not the frames that its traceback would keep alive."""
 
     code: Code
@@ -46,8 +44,7 @@ class Failure:
     execution_id: str | None
 
 
-@dataclass(slots=True, eq=False)
-class Record:
+class Record(msgspec.Struct, eq=False):
     """One execution.
 
     Attributes:
@@ -72,7 +69,7 @@ class Record:
     failure: Failure | None = None
     cancel_asked: bool = False
     sight: str = ""
-    _ended: asyncio.Event | None = field(default=None, repr=False)
+    _ended: asyncio.Event | None = None
 
     def is_visible_to(self, principal: Principal) -> bool:
         """Whether this caller may look at it and cancel it.

@@ -7,9 +7,10 @@ import random
 import uuid
 from typing import TYPE_CHECKING, Final
 
+from nexusd.engines.deadlines import Deadlines
 from nexusd.engines.frame import GRACE_S, Frame, run_frame
 from nexusd.engines.keyed import run_keyed
-from nexusd.errors import ConnectionLost, DeadlineExceeded, NotSupported, SerializationConflict
+from nexusd.errors import ConnectionLost, NotSupported, SerializationConflict
 from nexusd.events import TransactionReplayed
 from nexusd.planning.plan import Scope
 
@@ -27,15 +28,17 @@ _FIRST_PAUSE_S: Final = 0.005
 class InlineEngine:
     """Runs plans in the caller's task."""
 
+    def __init__(self) -> None:
+        self._deadlines = Deadlines()
+
     async def run(self, run: Run) -> dict[str, object]:
         """Run to the end; see Engine."""
-        try:
-            async with asyncio.timeout_at(run.deadline + GRACE_S):
-                if run.keyed is not None:
-                    return await run_keyed(run, run.keyed, _work)
+        with self._deadlines.at(run.deadline + GRACE_S):
+            if run.keyed is not None:
+                return await run_keyed(run, run.keyed, _work)
+            if run.plan.transaction or run.invocation.dry_run:
                 return await self._attempts(run)
-        except TimeoutError as error:
-            raise DeadlineExceeded from error
+            return await run_frame(_frame(run, run.database.session(run.deadline), shared=False))
 
     async def _attempts(self, run: Run) -> dict[str, object]:
         """Run; a transaction of database nodes alone that lost against another, or its connection, is run again."""
@@ -61,19 +64,17 @@ class InlineEngine:
         plan = run.plan
         if run.invocation.dry_run and not all(node.effects.rehearsable for node in plan.nodes):
             raise NotSupported("the workflow has a node whose work outside a dry run could not undo")
-        if plan.transaction or run.invocation.dry_run:
-            read_only = not any(node.effects.database and node.effects.writes for node in plan.nodes)
-            keep = not run.invocation.dry_run
-            async with run.database.transaction(run.deadline, read_only=read_only, keep=keep) as session:
-                return await _work(run, session, shared=True)
-        return await _work(run, run.database.session(run.deadline), shared=False)
+        read_only = not any(node.effects.database and node.effects.writes for node in plan.nodes)
+        keep = not run.invocation.dry_run
+        async with run.database.transaction(run.deadline, read_only=read_only, keep=keep) as session:
+            return await run_frame(_frame(run, session, shared=True))
 
 
 async def _work(run: Run, session: Session, *, shared: bool) -> dict[str, object]:
-    frame = Frame(run, run.plan, _scope(run), session, shared=shared, deadline=run.deadline, span=run.span)
-    return await run_frame(frame)
+    return await run_frame(_frame(run, session, shared=shared))
 
 
-def _scope(run: Run) -> Scope:
+def _frame(run: Run, session: Session, *, shared: bool) -> Frame:
     # The same place in the same run gives the same id, so that a replay agrees with what it replays.
-    return Scope(run.inputs, {}, run.now, lambda place: str(uuid.uuid5(_NAMESPACE, f"{run.id}/{place}")))
+    scope = Scope(run.inputs, {}, run.now, lambda place: str(uuid.uuid5(_NAMESPACE, f"{run.id}/{place}")))
+    return Frame(run, run.plan, scope, session, shared, run.deadline, span=run.span, caller=run.invocation.conversation)

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+import msgspec
+
 if TYPE_CHECKING:
     from nexusd.databases.database import Database, Session
     from nexusd.databases.idempotency import Once
@@ -115,8 +117,7 @@ class Binding:
     problems: list[ParamProblem] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class NodeContext:
+class NodeContext(msgspec.Struct, eq=False):
     """What a running node may use.
 
     Attributes:
@@ -141,7 +142,7 @@ class NodeContext:
     deadline: float
     observe: Observer
     input: object = None
-    pointers: Mapping[str, str] = field(default_factory=dict)
+    pointers: Mapping[str, str] = {}
     place: str = ""
     run_workflow: RunWorkflow | None = None
     span: Span | None = None

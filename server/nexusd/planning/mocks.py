@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from nexusd.errors import Code, ExecutionError, InternalError, NotSupported
 from nexusd.nodes.node import Effects

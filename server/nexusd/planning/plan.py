@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import msgspec
 
 if TYPE_CHECKING:
     from nexusd.definitions.access import Access
@@ -21,8 +22,7 @@ class Strategy(StrEnum):
     PARALLEL = "parallel"
 
 
-@dataclass(slots=True)
-class Scope:
+class Scope(msgspec.Struct, eq=False):
     """What templates of a run can see.
 
     Attributes:
@@ -42,8 +42,8 @@ class Scope:
     uuid: Callable[[str], str]
     input: object = None
     item: object = None
-    absent: set[str] = field(default_factory=set)
-    failed: dict[str, object] = field(default_factory=dict)
+    absent: set[str] = set()
+    failed: dict[str, object] = {}
 
 
 Render: TypeAlias = Callable[[Scope], dict[str, object]]
@@ -62,8 +62,7 @@ class InputDecoder(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedNode:
+class PlannedNode(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """One node, ready to run.
 
     Attributes:
@@ -102,8 +101,7 @@ class PlannedNode:
     is_plain: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """One workflow, ready to run.
 
     Attributes:

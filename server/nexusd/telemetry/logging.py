@@ -10,10 +10,10 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from typing import TYPE_CHECKING, Final, TextIO, TypeAlias, cast
 
 import msgspec
+from msgspec.structs import asdict, fields
 
 from nexusd.events import ServerAborted, ServerStopped
 from nexusd.telemetry.lines import LineWriter
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from nexusd.events import Event
+    from nexusd.events import Event, Observer
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -67,13 +67,18 @@ class LogSink:
 
     def __call__(self, event: Event) -> None:
         """Write one event, if its level is wanted."""
-        if LEVELS[event.level] < self._threshold:
-            return
+        if LEVELS[event.level] >= self._threshold:
+            self._tell(event)
+
+    def handler(self, kind: type[Event]) -> Observer | None:
+        """What writes events of this kind, if their level is wanted."""
+        return self._tell if LEVELS[kind.level] >= self._threshold else None
+
+    def _tell(self, event: Event) -> None:
         if self._render is None:
             self._write(self._json(event))
         else:
-            values = {field.name: getattr(event, field.name) for field in fields(event)}
-            given = {name: value for name, value in values.items() if value is not None}
+            given = {name: value for name, value in asdict(event).items() if value is not None}
             self._write(self._render({**self._beginning(event.level, event.name), **given}))
         if isinstance(event, _LAST):
             self.flush()

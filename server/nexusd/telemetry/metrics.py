@@ -39,7 +39,7 @@ from nexusd.events import (
     TransactionReplayed,
 )
 from nexusd.telemetry import families
-from nexusd.telemetry.series import Counter, Family, Gauge, Histogram, Labels, Snapshot
+from nexusd.telemetry.series import Counter, Family, Gauge, Histogram, Labels, Snapshot, Total
 
 if TYPE_CHECKING:
     from nexusd.events import Observer
@@ -71,7 +71,7 @@ class Metrics:
         self._ready = False
         self._readings: list[tuple[Family, Reading]] = []
         self._handlers: dict[type[Event], Observer] = {}
-        self._series: list[Counter | Histogram] = []
+        self._series: list[Counter | Histogram | Total] = []
         self._startup = self._gauge(families.STARTUP)
         self._gauge(families.BUILD).set((version, platform.python_version(), engine), 1)
         self._count_requests()
@@ -85,6 +85,10 @@ class Metrics:
         handler = self._handlers.get(type(event))
         if handler is not None:
             handler(event)
+
+    def handler(self, kind: type[Event]) -> Observer | None:
+        """What counts events of this kind."""
+        return self._handlers.get(kind)
 
     def read(self, family: Family, reading: Reading) -> None:
         """Have a gauge read at each scrape."""
@@ -124,12 +128,15 @@ class Metrics:
         shed.begin(("http", "max_in_flight"))
         rejected.begin(*((channel, reason) for channel in ("http", "mcp") for reason in REJECTIONS))
 
+        def started(event: RequestStarted) -> None:
+            active.add((event.method if event.method in METHODS else OTHER_METHOD,))
+
         def finished(event: RequestFinished) -> None:
-            method = _method(event.method)
+            method = event.method if event.method in METHODS else OTHER_METHOD
             active.add((method,), -1)
             duration.add((method, event.route, str(event.status)), event.duration_s)
 
-        self._on(RequestStarted, lambda event: active.add((_method(event.method),)))
+        self._on(RequestStarted, started)
         self._on(RequestFinished, finished)
         self._on(ClientConnected, lambda event: connections.add((event.channel,)))
         self._on(ClientLeft, lambda event: connections.add((event.channel,), -1))
@@ -150,14 +157,12 @@ class Metrics:
         self._on(SubscriptionsChanged, lambda event: subscriptions.add((), event.change))
 
     def _count_runs(self) -> None:
-        executions = self._counter(families.EXECUTIONS)
         duration = self._histogram(families.EXECUTION_TIME)
+        self._series.append(Total(families.EXECUTIONS, duration))
         nodes = self._histogram(families.NODE_TIME)
 
-        def ended(event: ExecutionFinished | ExecutionFailed | ExecutionCancelled, status: str) -> None:
-            labels = (event.workflow, event.channel, status)
-            executions.add(labels)
-            duration.add(labels, event.duration_s)
+        def ended(status: str) -> Callable[[ExecutionFinished | ExecutionFailed | ExecutionCancelled], None]:
+            return lambda event: duration.add((event.workflow, event.channel, status), event.duration_s)
 
         def node_ended(event: NodeFinished) -> None:
             status = "completed" if event.code is None else "failed"
@@ -168,9 +173,9 @@ class Metrics:
         self._on(IdempotencyRecorded, lambda _event: keys.add(("recorded",)))
         self._on(IdempotencyReplayed, lambda _event: keys.add(("replayed",)))
         self._on(IdempotencyRefused, lambda event: keys.add((event.result,)))
-        self._on(ExecutionFinished, lambda event: ended(event, "completed"))
-        self._on(ExecutionFailed, lambda event: ended(event, "failed"))
-        self._on(ExecutionCancelled, lambda event: ended(event, "cancelled"))
+        self._on(ExecutionFinished, ended("completed"))
+        self._on(ExecutionFailed, ended("failed"))
+        self._on(ExecutionCancelled, ended("cancelled"))
         self._on(NodeFinished, node_ended)
 
     def _count_database(self) -> None:
@@ -208,7 +213,3 @@ class Metrics:
             reached("migrations")
 
         self._on(MigrationApplied, migrated)
-
-
-def _method(method: str) -> str:
-    return method if method in METHODS else OTHER_METHOD

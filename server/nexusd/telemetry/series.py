@@ -117,6 +117,20 @@ class Histogram:
         return [(list(labels), [*numbers]) for labels, numbers in tuple(self.values.items())]
 
 
+class Total:
+    """A family that says how many durations a histogram has counted."""
+
+    __slots__ = ("_of", "family")
+
+    def __init__(self, family: Family, of: Histogram) -> None:
+        self.family = family
+        self._of = of
+
+    def series(self) -> list[tuple[list[str], Numbers]]:
+        """What was counted."""
+        return [(list(labels), [sum(numbers[:-1])]) for labels, numbers in tuple(self._of.values.items())]
+
+
 def merged(families: Mapping[str, Family], snapshots: Iterable[Snapshot]) -> Snapshot:
     """One snapshot of several processes; of a family that is not known, which another version may have, nothing."""
     found: dict[str, dict[Labels, Numbers]] = {name: {} for name in families}

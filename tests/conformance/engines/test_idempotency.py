@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from nexusd.databases.database import Dialect
 from nexusd.definitions.principal import ANONYMOUS
@@ -283,7 +283,7 @@ async def test_many_at_once_have_one_effect(processes: Processes) -> None:
             try:
                 return told(await process.execute("single", "k", name="a"))
             except IdempotencyInFlight:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.005)  # without a pause, the threads that write would hardly get to run
 
     answers = await asyncio.gather(*(ask(process) for process in members * 10))
     assert [answer for answer in answers if answer != answers[0]] == []

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from nexusd.telemetry.families import CHANNEL_UP, EXECUTIONS, LOOP_LAG, POOL_WAIT
-from nexusd.telemetry.series import BUCKETS, Counter, Gauge, Histogram, merged
+from nexusd.telemetry.series import BUCKETS, Counter, Gauge, Histogram, Total, merged
 
 FAMILIES = {family.name: family for family in (CHANNEL_UP, EXECUTIONS, LOOP_LAG, POOL_WAIT)}
 
@@ -62,3 +62,12 @@ def test_snapshot_does_not_change_with_what_is_counted_later() -> None:
     histogram.add((), 1.0)
 
     assert before[0][1][-1] == 1.0
+
+
+def test_total_is_how_many_durations_were_counted() -> None:
+    histogram = Histogram(POOL_WAIT)
+    for value in (0.001, 0.3, 99.0):
+        histogram.add(("a",), value)
+    histogram.add(("b",), 1.0)
+
+    assert Total(EXECUTIONS, histogram).series() == [(["a"], [3.0]), (["b"], [1.0])]
