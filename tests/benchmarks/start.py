@@ -59,8 +59,8 @@ def one_start(database_url: str, n: int) -> dict[str, float]:
     body = json.dumps({"inputs": {"name": "x", "email": f"start{n}-{port}@example.com"}}).encode()
     registry = str(ROOT / "config" / "registry.yaml")
     with tempfile.TemporaryDirectory() as folder, httpx.Client() as client:
-        env = {"DATABASE_URL": database_url, "NEXUSD_REGISTRY__PATH": registry}
-        daemon = Daemon(Path(folder), env, ("--port", str(port)))
+        env = {"DATABASE_URL": database_url, "NEXUSD_REGISTRY__PATH": registry, "NEXUSD_HTTP__PORT": str(port)}
+        daemon = Daemon(Path(folder), env)
         started = time.perf_counter()
         daemon.start()
         pid = daemon.process.pid

@@ -73,6 +73,29 @@ workflows:
     assert list(tmp_path.iterdir()) == [tmp_path / "r.yaml"]
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "exit_code"),
+    [
+        ("NEXUSD_REGISTRY__PATH", "none.yaml", 78),
+        ("NEXUSD_HTTP__PORT", "many", 78),
+        ("NEXUSD_DATABASE__URL", "sqlite:////none/at/all.db", 7),
+    ],
+)
+def test_serve_ends_alike_with_options_and_without(
+    tmp_path: Path, environment: dict[str, str], variable: str, value: str, exit_code: int
+) -> None:
+    """Without any, it starts before the rest of the command line is imported."""
+    del environment["DATABASE_URL"]
+    environment |= {"NEXUSD_HTTP__PORT": "0", "NEXUSD_MCP__PORT": "0", variable: value}
+    alone = run_cli("serve", cwd=tmp_path, env=environment)
+    with_options = run_cli("serve", "--set", "server.log_level=error", cwd=tmp_path, env=environment)
+
+    assert (alone.returncode, with_options.returncode) == (exit_code, exit_code)
+    told = alone.stderr.splitlines()[-1]
+    assert with_options.stderr.splitlines()[-1] == told
+    assert "error: " in alone.stderr
+
+
 def test_check_tells_problems_as_json_and_as_annotations(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("version: 1\nmodles: {}\n")
     env = {"NEXUSD_REGISTRY__PATH": "r.yaml"}
@@ -147,15 +170,17 @@ def test_a_second_start_keeps_rows_and_applies_nothing(tmp_path: Path, environme
     assert [(entry["verdict"], entry["steps"]) for entry in applied] == [("unchanged", 0)]
 
 
+TELL_MODULES = (
+    "import sys, runpy; sys.argv = ['nexusd', *sys.argv[1:]]\n"
+    "try: runpy.run_module('nexusd', run_name='__main__', alter_sys=True)\n"
+    "except SystemExit: pass\n"
+    "print('modules:', *sys.modules, file=sys.stderr)"
+)
+
+
 def imported_by(*arguments: str, cwd: Path) -> set[str]:
-    code = (
-        "import sys, runpy; sys.argv = ['nexusd', *sys.argv[1:]]\n"
-        "try: runpy.run_module('nexusd', run_name='__main__', alter_sys=True)\n"
-        "except SystemExit: pass\n"
-        "print('modules:', *sys.modules, file=sys.stderr)"
-    )
     ended = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, "-c", TELL_MODULES, *arguments],
         cwd=cwd,
         env=clean_environment(),
         capture_output=True,
@@ -176,6 +201,16 @@ def test_help_imports_no_driver_and_no_mcp(tmp_path: Path) -> None:
 def test_version_and_healthcheck_do_not_import_the_command_line(tmp_path: Path) -> None:
     assert "typer" not in imported_by("version", cwd=tmp_path)
     assert "typer" not in imported_by("healthcheck", cwd=tmp_path)
+
+
+def test_serve_without_options_imports_no_command_line(tmp_path: Path, environment: dict[str, str]) -> None:
+    """Reading options is a third of a start."""
+    environment["NEXUSD_MCP__ENABLED"] = "false"
+    with Daemon(tmp_path, environment, command=(sys.executable, "-c", TELL_MODULES)) as daemon:
+        pass
+    modules = set(str(daemon.log[-1]["text"]).split())
+    assert "modules:" in modules
+    assert modules & {"typer", "pydantic", "mcp", "psycopg", "asyncpg"} == set()
 
 
 @pytest.mark.parametrize("workflow", ["create_contact", "contact_workflow"])

@@ -58,10 +58,18 @@ def main(arguments: Sequence[str]) -> int:
     session = Session()
     try:
         return invoke(build_program(), arguments, "nexusd", session)
-    except NexusError as error:
-        return tell(error, None)
-    except Exception as error:  # noqa: BLE001 - the edge of the process: whatever comes here is a bug, told in a line
-        return _tell_bug(error, debug=session.debug)
+    except Exception as error:  # noqa: BLE001 - the edge of the process: whatever is no NexusError is a bug, told in a line
+        return failed(error, debug=session.debug)
+
+
+def failed(error: Exception, *, debug: bool) -> int:
+    """Tell what ended a verb; the exit code.
+
+    Args:
+        error: what it raised.
+        debug: whether the traceback of a bug is shown.
+    """
+    return tell(error, None) if isinstance(error, NexusError) else _tell_bug(error, debug=debug)
 
 
 def build_program() -> typer.Typer:
