@@ -7,8 +7,10 @@
     ├ ExecutionError                a run that could not be started or did not finish
     │ ├ InvalidInput NotSupported IdempotencyMismatch IdempotencyInFlight
     │ ├ WorkflowNotFound ExecutionNotFound RecordNotFound VersionMismatch MaxAffectedExceeded
-    │ ├ NodeFailed DeadlineExceeded Cancelled Overloaded InputRequired
+    │ ├ NodeFailed DeadlineExceeded Cancelled Overloaded
     │ │ └ ToolError
+    │ ├ InputRequired
+    │ │ └ QuestionsPending
     │ └ DatabaseError               UniqueViolation ReferenceViolation CheckViolation ValueRefused
     │   │                           RecordForbidden SerializationConflict UnknownOutcome
     │   └ DatabaseUnavailable       ConnectionLost WriteRefused
@@ -275,6 +277,10 @@ class InputRequired(ExecutionError):
     """The workflow asks its caller something that this call cannot answer; nothing was kept."""
 
     code = Code.NOT_SUPPORTED
+
+
+class QuestionsPending(InputRequired):
+    """The caller has the questions now, and calls again with the answers; nothing was kept."""
 
 
 class DeadlineExceeded(ExecutionError):

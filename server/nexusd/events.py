@@ -325,6 +325,20 @@ class ExecutionCancelled(Event, frozen=True):
     span_id: str | None = None
 
 
+class ExecutionSuspended(Event, frozen=True):
+    """A workflow ended, and kept nothing, because it asks its caller something; with the answers it is run again."""
+
+    name: ClassVar[str] = "execution.suspended"
+    workflow: str
+    channel: str
+    execution_id: str
+    request_id: str
+    duration_s: float
+    principal: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+
+
 class IdempotencyRecorded(Event, frozen=True):
     """The answer of a run under an Idempotency-Key was written; its commit may still be to come."""
 

@@ -20,12 +20,22 @@ from nexusd.engines.engine import Engine, Run
 from nexusd.engines.history import History, Record, Status
 from nexusd.engines.keyed_requests import KeyedRequests
 from nexusd.engines.peers import Alone
-from nexusd.errors import Cancelled, Code, Forbidden, InternalError, NexusError, RateLimited, WorkflowNotFound
+from nexusd.errors import (
+    Cancelled,
+    Code,
+    Forbidden,
+    InternalError,
+    NexusError,
+    QuestionsPending,
+    RateLimited,
+    WorkflowNotFound,
+)
 from nexusd.events import (
     ErrorUnexpected,
     ExecutionCancelled,
     ExecutionFailed,
     ExecutionFinished,
+    ExecutionSuspended,
     LimitExceeded,
     Observer,
     positions_of,
@@ -331,6 +341,9 @@ class Runtime:
         place = (record.workflow, record.channel, record.id, invocation.request_id, duration_s)
         if told.code is Code.CANCELLED:
             self._observe(ExecutionCancelled(*place, *_caller(invocation)))
+        elif isinstance(told, QuestionsPending):
+            self.history.drop(record)
+            self._observe(ExecutionSuspended(*place, *_caller(invocation)))
         else:
             self._observe(ExecutionFailed(*place, told.code.value, told.node, *_caller(invocation)))
         return told if attended else None

@@ -30,6 +30,7 @@ from nexusd.errors import (
     NodeFailed,
     NotSupported,
     Overloaded,
+    QuestionsPending,
     SerializationConflict,
     UnknownOutcome,
 )
@@ -232,8 +233,9 @@ async def _once(frame: Frame, node: PlannedNode, scope: Scope, session: Session,
             code = error.code
         else:
             code = _UNTYPED.get(type(error), Code.INTERNAL)
-        duration_s = time.perf_counter() - started
-        run.observe(events.NodeFinished(frame.plan.name, node.id, node.type, run.id, duration_s, code.value))
+        if not isinstance(error, QuestionsPending):
+            duration_s = time.perf_counter() - started
+            run.observe(events.NodeFinished(frame.plan.name, node.id, node.type, run.id, duration_s, code.value))
         raise
     run.observe(events.NodeFinished(frame.plan.name, node.id, node.type, run.id, time.perf_counter() - started))
     return result

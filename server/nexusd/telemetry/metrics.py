@@ -18,6 +18,7 @@ from nexusd.events import (
     ExecutionCancelled,
     ExecutionFailed,
     ExecutionFinished,
+    ExecutionSuspended,
     IdempotencyRecorded,
     IdempotencyRefused,
     IdempotencyReplayed,
@@ -53,6 +54,8 @@ REJECTIONS: Final = ("bad_request", "request_timeout", "headers_too_large")
 
 Reading: TypeAlias = Callable[[], Iterable[tuple[Labels, float]]]
 """Gives the numbers of a gauge at the moment of a scrape."""
+
+Ended: TypeAlias = ExecutionFinished | ExecutionFailed | ExecutionCancelled | ExecutionSuspended
 
 E = TypeVar("E", bound=Event)
 
@@ -161,7 +164,7 @@ class Metrics:
         self._series.append(Total(families.EXECUTIONS, duration))
         nodes = self._histogram(families.NODE_TIME)
 
-        def ended(status: str) -> Callable[[ExecutionFinished | ExecutionFailed | ExecutionCancelled], None]:
+        def ended(status: str) -> Callable[[Ended], None]:
             return lambda event: duration.add((event.workflow, event.channel, status), event.duration_s)
 
         def node_ended(event: NodeFinished) -> None:
@@ -176,6 +179,7 @@ class Metrics:
         self._on(ExecutionFinished, ended("completed"))
         self._on(ExecutionFailed, ended("failed"))
         self._on(ExecutionCancelled, ended("cancelled"))
+        self._on(ExecutionSuspended, ended("suspended"))
         self._on(NodeFinished, node_ended)
 
     def _count_database(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from nexusd.channels.channel import problem_document
 from nexusd.channels.mcp.call_options import DRY_RUN, EXECUTION_ID, REPLAYED, read_options
@@ -14,7 +14,7 @@ from nexusd.definitions.execution import Invocation
 from nexusd.definitions.principal import shown
 from nexusd.definitions.trace import begin_trace, ids
 from nexusd.definitions.wire import write_json
-from nexusd.errors import Code, InputRequired, NexusError, NotSupported
+from nexusd.errors import Code, InputRequired, NexusError, NotSupported, QuestionsPending
 from nexusd.events import ToolCalled
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from nexusd.definitions.trace import Span, Trace, Tracer
     from nexusd.planning.plan import Plan
     from nexusd.runtime import Runtime
+
+SUSPENDED: Final = "suspended"
+"""The status of a call that ended with a question to its caller."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +116,7 @@ class Calls:
             outcome = await self.run(call, request_id, trace)
             status = "ok" if outcome.code is None else outcome.code.value
         except NexusError as error:
-            status = error.code.value
+            status = SUSPENDED if isinstance(error, QuestionsPending) else error.code.value
             raise
         finally:
             # A client may call a tool by any name it makes up.
@@ -183,7 +186,7 @@ def _trace(tracer: Tracer | None, meta: Mapping[str, object], via: Via) -> Trace
 def _end(span: Span, tool: str, status: str) -> None:
     attributes = {"mcp.method.name": "tools/call", "gen_ai.tool.name": tool}
     span.rename(f"tools/call {tool}", attributes)
-    if status != "ok":
+    if status not in {"ok", SUSPENDED}:
         span.fail(status)
     span.end()
 

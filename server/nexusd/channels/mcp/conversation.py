@@ -20,7 +20,7 @@ from mcp.shared.message import ServerMessageMetadata
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from nexusd.definitions.conversation import Elicit, Roots, Sample
-from nexusd.errors import InputRequired
+from nexusd.errors import InputRequired, QuestionsPending
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -117,7 +117,7 @@ class McpConversation:
             raise InputRequired("the client lacks a capability that this workflow needs")
         if open_ones:
             self.pending = open_ones
-            raise InputRequired
+            raise QuestionsPending
         return {name: None if name in lacking else self._answers[name] for name in requests}
 
     def interim_result(self) -> types.InputRequiredResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -11,6 +12,7 @@ from mcp_types import CreateMessageResult, ElicitResult, ListRootsResult, Root, 
 
 from tests.support.daemon import Daemon
 from tests.support.mcp import ERAS, refusal, talk
+from tests.support.scrapes import scrape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +42,7 @@ workflows:
 """
 FUNCTIONS = """
 import asyncio
+from collections import Counter
 from nexusd import Context, Elicit, Embedded, Image, Link, Roots, Sample, Text
 
 async def halfway(ctx: Context) -> int:
@@ -78,7 +81,10 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     folder: Path = tmp_path_factory.mktemp("talk")
     (folder / "r.yaml").write_text(REGISTRY)
     (folder / "talk.py").write_text(FUNCTIONS)
-    with Daemon(folder, {"DATABASE_URL": "sqlite:///n.db", "NEXUSD_REGISTRY__PATH": "r.yaml"}) as daemon:
+    with Daemon(
+        folder,
+        {"DATABASE_URL": "sqlite:///n.db", "NEXUSD_REGISTRY__PATH": "r.yaml", "NEXUSD_MONITORING__ENABLED": "true"},
+    ) as daemon:
         yield daemon
 
 
@@ -190,6 +196,26 @@ def test_questions_are_answered_and_what_was_written_before_is_written_once(daem
     assert answer == {"action": "accept", "greeting": "<Greet Ada>", "root": "file:///home"}
     assert sorted(person.asked) == ["Greet Ada", "Who?", "roots"]
     assert count(daemon) == before + 1
+
+
+def runs(daemon: Daemon) -> Counter[str]:
+    """How many runs of `asked` ended how, by the metrics and by the history."""
+    counted = scrape(daemon.http)["nexusd_workflow_executions_total"]
+    found = Counter({dict(labels)["status"]: n for labels, n in counted.items() if ("workflow", "asked") in labels})
+    kept = httpx.get(f"{daemon.http}/executions?workflow=asked").json()["executions"]
+    return found + Counter(f"{each['status']}, kept" for each in kept)
+
+
+def test_run_that_ends_for_a_question_is_no_failure_and_no_execution(daemon: Daemon) -> None:
+    person = Person()
+    before = runs(daemon)
+
+    talk(daemon.mcp, "2026-07-28", lambda client: client.call_tool("asked", {"text": "x"}), **person.callbacks)
+
+    assert runs(daemon) - before == {"suspended": 2, "completed": 1, "completed, kept": 1}
+    calls = scrape(daemon.http)["nexusd_mcp_tool_calls_total"]
+    statuses = {dict(labels)["status"] for labels in calls if ("tool", "asked") in labels}
+    assert "suspended" in statuses
 
 
 def test_a_session_whose_client_cannot_be_asked_gets_no_answers(daemon: Daemon) -> None:
