@@ -14,6 +14,30 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+}
+"""Opens a session of an earlier revision."""
+
+LISTEN_HEADERS = HEADERS | {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "subscriptions/listen"}
+LISTEN = {
+    "jsonrpc": "2.0",
+    "id": 7,
+    "method": "subscriptions/listen",
+    "params": {
+        "notifications": {"toolsListChanged": True},
+        "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        },
+    },
+}
+"""Opens a stream of 2026-07-28, which has no sessions."""
+
 ERAS = ["legacy", "2026-07-28"]
 """Modes of the client: sessions up to 2025-11-25, and without sessions."""
 

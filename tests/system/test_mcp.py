@@ -12,19 +12,13 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
 
 from tests.support.daemon import STOP_S, Daemon
+from tests.support.mcp import HEADERS, INITIALIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 TOOLS = 120
-INITIALIZE = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
-}
-HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +98,7 @@ def test_a_stop_with_an_open_stream_does_not_wait_for_the_client(tmp_path: Path)
     env = {"DATABASE_URL": "sqlite:///:memory:", "NEXUSD_REGISTRY__PATH": "r.yaml", "NEXUSD_SERVER__GRACE_S": "25"}
     with Daemon(tmp_path, env) as daemon, httpx.Client() as client:
         opened = client.post(daemon.mcp, json=INITIALIZE, headers=HEADERS)
-        session = HEADERS | {"Mcp-Session-Id": opened.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-06-18"}
+        session = HEADERS | {"Mcp-Session-Id": opened.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
         with client.stream("GET", daemon.mcp, headers=session, timeout=30) as stream:
             assert stream.status_code == 200
             daemon.process.terminate()

@@ -7,7 +7,7 @@ of a tool that is not for the caller ends here as well: only an HTTP status make
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ from mcp.server.auth.provider import AccessToken
 from nexusd.channels.challenge import challenge
 from nexusd.channels.channel import problem_document
 from nexusd.channels.mcp.caller import PRINCIPAL, request_id_in
+from nexusd.channels.mcp.standing import answer_while, is_standing
 from nexusd.definitions.access import ANY_WORKFLOW, EVERYTHING
 from nexusd.errors import Code, Forbidden, MethodNotAllowed, NexusError, RateLimited, Unauthenticated
 
@@ -125,13 +126,7 @@ class Guard:
             if scope["path"] == WELL_KNOWN or scope["path"].startswith(f"{WELL_KNOWN}/"):
                 await self._tell_metadata(scope, send)
                 return
-            client = scope["client"]
-            principal = await self._authenticator(
-                scope["headers"],
-                channel="mcp",
-                request_id=request_id,
-                client=None if client is None else client[0],
-            )
+            principal = await self._caller(scope, request_id)
             held = principal.scopes
             if scope["method"] == "POST" and EVERYTHING not in held:
                 receive = await self._checked(principal, receive)
@@ -139,7 +134,25 @@ class Guard:
             await self._refuse(error, request_id, held, send)
             return
         scope[PRINCIPAL], scope["user"] = principal, _user(principal.id)
-        await self._app(scope, receive, send)
+        if is_standing(scope):
+            await answer_while(partial(self._is_known, scope, request_id), self._app, scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _caller(self, scope: Scope, request_id: str) -> Principal:
+        client = scope["client"]
+        address = None if client is None else client[0]
+        return await self._authenticator(scope["headers"], channel="mcp", request_id=request_id, client=address)
+
+    async def _is_known(self, scope: Scope, request_id: str) -> bool:
+        """Whether whoever sent a request would still be let in; a doubt is in the caller's favour."""
+        try:
+            await self._caller(scope, request_id)
+        except (Unauthenticated, RateLimited):
+            return False
+        except NexusError:
+            return True
+        return True
 
     async def _checked(self, principal: Principal, receive: Receive) -> Receive:
         """Read the body, and give it again to whoever is next.

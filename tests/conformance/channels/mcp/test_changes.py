@@ -15,6 +15,7 @@ from mcp.server.subscriptions import PromptsListChanged, ResourcesListChanged, R
 from mcp.shared.exceptions import MCPDeprecationWarning
 
 from tests.support.daemon import STOP_S, Daemon
+from tests.support.mcp import HEADERS, INITIALIZE, LISTEN, LISTEN_HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,13 +33,6 @@ resources: {"docs://a": {text: a}}
 toolsets: {counting: [note_count]}
 """
 HEARD = {"ToolsListChanged", "PromptsListChanged", "ResourcesListChanged", "ResourceUpdated"}
-INITIALIZE = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
-}
-HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 
 
 @pytest.fixture
@@ -128,17 +122,6 @@ def frames(response: httpx.Response) -> Iterator[dict[str, Any]]:
 
 
 def test_a_stop_ends_listen_streams_and_sessions_in_order(daemon: Daemon) -> None:
-    meta = {
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientCapabilities": {},
-    }
-    listen = {
-        "jsonrpc": "2.0",
-        "id": 7,
-        "method": "subscriptions/listen",
-        "params": {"notifications": {"toolsListChanged": True}, "_meta": meta},
-    }
-    modern = HEADERS | {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "subscriptions/listen"}
     with httpx.Client(timeout=30) as client:
         opened = client.post(daemon.mcp, json=INITIALIZE, headers=HEADERS)
         session = HEADERS | {
@@ -147,7 +130,7 @@ def test_a_stop_ends_listen_streams_and_sessions_in_order(daemon: Daemon) -> Non
         }
         with (
             client.stream("GET", daemon.mcp, headers=session) as standing,
-            client.stream("POST", daemon.mcp, headers=modern, json=listen) as listening,
+            client.stream("POST", daemon.mcp, headers=LISTEN_HEADERS, json=LISTEN) as listening,
         ):
             told = frames(listening)
             assert next(told)["method"] == "notifications/subscriptions/acknowledged"
