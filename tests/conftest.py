@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytest_plugins = [
     "tests.support.commands",
@@ -35,3 +39,16 @@ settings.load_profile("nexusd")
 def anyio_backend() -> str:
     """Coroutine tests run on asyncio."""
     return "asyncio"
+
+
+@pytest.fixture
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The test's own folder, in which it runs."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def in_migrations_folder(in_folder: Path) -> None:
+    """A folder of the test's own, with one for migrations."""
+    (in_folder / "migrations").mkdir()

@@ -280,11 +280,7 @@ class MigrationBlocked(Event, frozen=True):
     changes: int
 
 
-class ExecutionFinished(Event, frozen=True):
-    """A workflow completed."""
-
-    name: ClassVar[str] = "execution.finished"
-    level: ClassVar[str] = "debug"
+class _RunEnded(Event, frozen=True):
     workflow: str
     channel: str
     execution_id: str
@@ -293,6 +289,13 @@ class ExecutionFinished(Event, frozen=True):
     principal: str | None = None
     trace_id: str | None = None
     span_id: str | None = None
+
+
+class ExecutionFinished(_RunEnded, frozen=True):
+    """A workflow completed."""
+
+    name: ClassVar[str] = "execution.finished"
+    level: ClassVar[str] = "debug"
 
 
 class ExecutionFailed(Event, frozen=True):
@@ -311,32 +314,16 @@ class ExecutionFailed(Event, frozen=True):
     span_id: str | None = None
 
 
-class ExecutionCancelled(Event, frozen=True):
+class ExecutionCancelled(_RunEnded, frozen=True):
     """A workflow was stopped before its end: it was asked to, or its caller has gone."""
 
     name: ClassVar[str] = "execution.cancelled"
-    workflow: str
-    channel: str
-    execution_id: str
-    request_id: str
-    duration_s: float
-    principal: str | None = None
-    trace_id: str | None = None
-    span_id: str | None = None
 
 
-class ExecutionSuspended(Event, frozen=True):
+class ExecutionSuspended(_RunEnded, frozen=True):
     """A workflow ended, and kept nothing, because it asks its caller something; with the answers it is run again."""
 
     name: ClassVar[str] = "execution.suspended"
-    workflow: str
-    channel: str
-    execution_id: str
-    request_id: str
-    duration_s: float
-    principal: str | None = None
-    trace_id: str | None = None
-    span_id: str | None = None
 
 
 class IdempotencyRecorded(Event, frozen=True):

@@ -20,9 +20,7 @@ SHA256 = hashlib.sha256(b"key").hexdigest()
 JWT = {"issuer": "https://i.example", "audience": "a", "secret": SECRET}
 
 
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def refused(environ: dict[str, str], path: str | None = None) -> str:

@@ -99,4 +99,4 @@ def _seconds(text: str | None) -> float | None:
 
 def _event_names() -> list[str]:
     kinds = (kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Event))
-    return [kind.name for kind in kinds if kind is not events.Event]
+    return [kind.name for kind in kinds if "name" in vars(kind)]

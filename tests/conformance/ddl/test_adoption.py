@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from nexusd.channels.cli.program import main
@@ -11,9 +9,6 @@ from nexusd.ddl.errors import PlanBlocked
 from nexusd.ddl.migration import Verdict
 from nexusd.ddl.plan import Risk
 from tests.support.migrations import contacts, migrate, plan_of, registry_of, rows, tables_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SHOP = """version: 1
 models:
@@ -56,9 +51,7 @@ PEOPLE_BY_HAND = (
 )
 
 
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def run(url: str, *statements: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -11,9 +11,6 @@ from nexusd.ddl.migration import Verdict
 from nexusd.ddl.plan import BLOCKING, Risk
 from tests.support.migrations import executor, migrate, plan_of, registry_of, rows, schema
 from tests.support.schema_oracle import disagreements
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BEFORE = """
       id: {type: str, primary_key: true}
@@ -262,9 +259,7 @@ REFUSED = [
 CONFIRMABLE = [case for case in GUARDED if case.name not in {"required column", "text to a date"}]
 
 
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def models(fields: str, options: str = BASE_OPTIONS) -> str:

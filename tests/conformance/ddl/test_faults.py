@@ -49,9 +49,7 @@ V2 = V1 + "      phone: {type: str, nullable: true}\n"
 ROW = "INSERT INTO contacts (id, name) VALUES ('1', 'n')"
 
 
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def impatient(options: DDLOptions) -> DDLOptions:

@@ -30,10 +30,7 @@ RENAMED = V1.replace("nick: {type: str, nullable: true}", "handle: {type: str, n
 ROW = "INSERT INTO contacts (id, name) VALUES ('1', 'n')"
 
 
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("migrations").mkdir()
+pytestmark = pytest.mark.usefixtures("in_migrations_folder")
 
 
 def write(name: str, text: str) -> None:

@@ -27,10 +27,7 @@ ALTER TABLE contacts ADD CONSTRAINT contacts_name_uq UNIQUE USING INDEX contacts
 """
 
 
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("migrations").mkdir()
+pytestmark = pytest.mark.usefixtures("in_migrations_folder")
 
 
 def write(text: str, name: str = "0001_lone.sql") -> None:

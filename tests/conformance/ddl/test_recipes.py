@@ -95,9 +95,8 @@ EXTRA = {
 
 
 @pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NEXUSD_REGISTRY__PATH", "r.yaml")
+def registry_in_folder(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEXUSD_REGISTRY__PATH", str(in_folder / "r.yaml"))
 
 
 def written(url: str, monkeypatch: pytest.MonkeyPatch, name: str = "step") -> Path:

@@ -42,9 +42,7 @@ V2 = V1 + "      phone: {type: str, nullable: true}\n"
 ROW = "INSERT INTO contacts (name) VALUES ('n')"
 
 
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def test_a_standby_serves_what_matches_and_several_hosts_mean_the_primary(

@@ -19,9 +19,7 @@ V1 = "      id: {type: str, primary_key: true}\n      name: str\n      company: 
 ROW = "INSERT INTO contacts (id, name) VALUES ('1', 'n')"
 
 
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def test_a_killed_rebuild_leaves_the_old_table(sqlite_url: str) -> None:

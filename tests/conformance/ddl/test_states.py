@@ -34,8 +34,6 @@ from tests.support.migrations import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nexusd.definitions.registry import Registry
     from tests.support.postgres import PostgresServer
 
@@ -44,9 +42,7 @@ V2 = V1 + "      phone: {type: str, nullable: true}\n"
 ROW = "INSERT INTO contacts (id, name) VALUES ('1', 'n')"
 
 
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def test_an_invalid_index_that_was_left_behind_is_built_anew(postgres_url: str) -> None:

@@ -25,10 +25,7 @@ BLOCKED = V2.replace("nick: {type: str, nullable: true}", "nick: str").replace(
 ROW = "INSERT INTO contacts (id, name) VALUES ('1', 'n')"
 
 
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("migrations").mkdir()
+pytestmark = pytest.mark.usefixtures("in_migrations_folder")
 
 
 def settings(url: str) -> dict[str, str]:

@@ -14,14 +14,10 @@ from nexusd.planning.plan import Scope, Strategy
 from tests.support.plans import CREATE, compiled, plan, plans
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nexusd.definitions.workflow import Workflow
 
 
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def test_inputs_are_inferred_from_the_fields_that_templates_fill() -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -14,9 +13,6 @@ from nexusd.planning.figure_svg import draw_svg
 from nexusd.planning.figure_text import draw_text
 from nexusd.planning.layout import Layout, Metrics, lay_out
 from tests.support.plans import plan
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Sizes = dict[str, tuple[int, int]]
 Edges = list[tuple[str, str]]
@@ -39,9 +35,7 @@ STEERED = """\
 """
 
 
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 @st.composite

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from tests.support.plans import problems
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MANY = 20_000
 
@@ -31,9 +26,7 @@ PARAMS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 @pytest.mark.parametrize("name", [name for name, (_, told) in PARAMS.items() if told])

@@ -9,10 +9,7 @@ from nexusd.embedding.references import PythonDefinitions
 from nexusd.errors import ConfigurationError
 from tests.support.plans import CREATE, compiled, plan, plans, problems
 
-
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 @pytest.mark.parametrize(
