@@ -41,7 +41,7 @@ def test_check_shows_every_problem_at_its_place(nexusd: Nexusd, folder: Path) ->
 
 
 def test_check_in_json_is_for_programs(nexusd: Nexusd, folder: Path) -> None:
-    assert nexusd("check", "--output", "json").payload == {"problems": []}
+    assert nexusd("check", "--output", "json").payload == {"problems": [], "advice": []}
     break_registry(folder)
     done = nexusd("check", "--output", "json")
     assert (done.exit_code, done.err) == (78, "")
@@ -57,6 +57,37 @@ def test_check_for_github_annotates_lines(nexusd: Nexusd, folder: Path) -> None:
     done = nexusd("check", "--output", "github")
     assert done.exit_code == 78
     assert done.out.startswith("::error file=config/registry.yaml,line=7,col=13::")
+
+
+ADVISED = """  many_contacts:
+    nodes:
+      create: {type: ContactCreateNode, foreach: "{{rows}}", params: {name: "{{item.name}}", email: "{{item.email}}"}}
+      quick: {type: ContactReadNode, foreach: "{{ids}}", params: {id: "{{item}}"}}
+  held:
+    transaction: all
+    nodes:
+      create: {type: ContactCreateNode, params: {name: a, email: a@example.com}}
+      fetch: {type: HttpRequestNode, params: {method: GET, url: "https://example.com/x"}}
+http_allow: [example.com]
+"""
+
+
+def test_check_advises_where_a_registry_is_right_and_could_be_better(nexusd: Nexusd, folder: Path) -> None:
+    registry = folder / "config" / "registry.yaml"
+    text = registry.read_text(encoding="utf-8") + ADVISED
+    registry.write_text(text, encoding="utf-8")
+    lines = [text[: text.index(part)].count("\n") + 1 for part in ('foreach: "{{rows', "HttpRequestNode")]
+
+    told, as_json, as_notes = (nexusd("check", *form) for form in ((), ("--output", "json"), ("--output", "github")))
+
+    assert (told.exit_code, as_json.exit_code, as_notes.exit_code) == (0, 0, 0)
+    assert told.out.endswith("no problems\n")
+    heads = [line for line in told.err.splitlines() if line.startswith("advice: ")]
+    assert [int(head.split(":")[2]) for head in heads] == lines
+    assert "  hint: a ContactBulkCreateNode makes all of them by one" in told.err
+    assert (as_json.payload["problems"], [each["line"] for each in as_json.payload["advice"]]) == ([], lines)
+    assert [line.partition("line=")[2].split(",")[0] for line in as_notes.out.splitlines()] == [str(n) for n in lines]
+    assert {line.split()[0] for line in as_notes.out.splitlines()} == {"::notice"}
 
 
 def test_check_finds_mistakes_in_settings(nexusd: Nexusd) -> None:

@@ -16,7 +16,7 @@ from nexusd.definitions.wire import write_json
 from nexusd.errors import Code, ConfigurationError, NexusError, StartupError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from nexusd.errors import Problem
 
@@ -130,15 +130,23 @@ def _counted(error: ConfigurationError) -> str:
     return f"{count} problem{'' if count == 1 else 's'}"
 
 
-def print_problems(error: ConfigurationError, form: str) -> None:
-    """The problems as what was asked for: `json`, or `github` annotations, on standard output."""
+def say_advice(advised: Iterable[Problem]) -> None:
+    """What could be better, each with its line, a caret and what to do."""
+    for problem in advised:
+        say(f"advice: {problem.render()}")
+
+
+def print_problems(problems: Iterable[Problem], form: str, advised: Iterable[Problem] = ()) -> None:
+    """The problems as what was asked for: `json`, or `github` annotations, on standard output; advice likewise."""
     if form == "json":
-        print_json({"problems": [_as_mapping(problem) for problem in error.problems]})
+        told = {"problems": problems, "advice": advised}
+        print_json({key: [_as_mapping(problem) for problem in found] for key, found in told.items()})
         return
-    for problem in error.problems:
-        place = f" file={_property(problem.file)},line={problem.line},col={problem.column}" if problem.file else ""
-        text = f"{problem.message} ({problem.hint})" if problem.hint else problem.message
-        write(f"::error{place}::{_message(text)}")
+    for level, found in (("error", problems), ("notice", advised)):
+        for problem in found:
+            place = f" file={_property(problem.file)},line={problem.line},col={problem.column}" if problem.file else ""
+            text = f"{problem.message} ({problem.hint})" if problem.hint else problem.message
+            write(f"::{level}{place}::{_message(text)}")
 
 
 def _as_mapping(problem: Problem) -> dict[str, object]:

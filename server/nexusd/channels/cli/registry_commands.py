@@ -11,7 +11,7 @@ from nexusd.channels.channel import graph_view, workflow_view
 from nexusd.channels.cli.inputs import kinds_of
 from nexusd.channels.cli.options import GLOBAL, OUTPUT, Argument, Arguments, Option
 from nexusd.channels.cli.output import chosen_form, print_json, print_table, printable, write
-from nexusd.channels.cli.problems import print_problems, say_problems, tell
+from nexusd.channels.cli.problems import print_problems, say_advice, say_problems, tell
 from nexusd.channels.http.openapi import openapi_document
 from nexusd.databases.database import Dialect
 from nexusd.definitions.execution import new_request_id
@@ -19,6 +19,7 @@ from nexusd.definitions.registry_schema import registry_schema
 from nexusd.documents import as_mapping, did_you_mean
 from nexusd.embedding.references import PythonDefinitions
 from nexusd.errors import ConfigurationError, WorkflowNotFound
+from nexusd.planning.advice import advice
 from nexusd.planning.figure import figure_of
 from nexusd.planning.figure_svg import draw_svg
 from nexusd.planning.figure_text import draw_text
@@ -43,7 +44,7 @@ WORKFLOW: Final = Argument(metavar="[NAME]", text="Show this one with its graph"
 
 
 def check(arguments: Arguments) -> int:
-    """Check settings and registry; exit 78 with every problem."""
+    """Check settings and registry; exit 78 with every problem. Advice on what could be better is no problem."""
     form = arguments.text("--output") or "text"
     try:
         loaded = app.load(arguments.settings(), PythonDefinitions())
@@ -51,11 +52,13 @@ def check(arguments: Arguments) -> int:
         if form == "text":
             say_problems(error)
         else:
-            print_problems(error, form)
+            print_problems(error.problems, form)
         return error.exit_code
-    if form == "json":
-        print_json({"problems": []})
-    elif form == "text":
+    advised = advice(loaded.registry, loaded.plans)
+    if form != "text":
+        print_problems((), form, advised)
+    else:
+        say_advice(advised)
         models, workflows = len(loaded.registry.models), len(loaded.plans)
         write(
             f"{loaded.settings.registry.path}: {_count(models, 'model')}, {_count(workflows, 'workflow')}, no problems"

@@ -80,7 +80,7 @@ def test_configuration_problems_in_json_are_listed(capfd: pytest.CaptureFixture[
 
 
 def test_annotations_escape_what_would_end_them(capfd: pytest.CaptureFixture[str]) -> None:
-    print_problems(PROBLEMS, "github")
+    print_problems(PROBLEMS.problems, "github")
     assert capfd.readouterr().out == (
         "::error::HTTP_PORT: 100%25%0Amore\n::error file=a%2Cb.yaml,line=2,col=3::is wrong (make it right)\n"
     )
