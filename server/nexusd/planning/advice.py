@@ -28,7 +28,7 @@ def _about(plan: Plan, node: PlannedNode, bulk: str | None) -> Iterator[tuple[st
     """Of one node: a key, what is to be said about it, and what to do."""
     if node.foreach is not None and bulk is not None:
         yield "foreach", f"{node.id} makes each record by a statement of its own", f"a {bulk} makes all of them by one"
-    if plan.transaction and node.effects.outside:
+    if plan.transaction and node.effects.outside and node.timeout_s is None:
         yield (
             "type",
             f"{node.id} calls what may be slow while the transaction of the workflow holds its rows and a connection",

@@ -68,6 +68,7 @@ ADVISED = """  many_contacts:
     nodes:
       create: {type: ContactCreateNode, params: {name: a, email: a@example.com}}
       fetch: {type: HttpRequestNode, params: {method: GET, url: "https://example.com/x"}}
+      short: {type: HttpRequestNode, timeout_s: 2, params: {method: GET, url: "https://example.com/x"}}
 http_allow: [example.com]
 """
 
