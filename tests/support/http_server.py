@@ -132,6 +132,10 @@ class NoDatabase:
         """Nobody calls it."""
         return ""
 
+    async def tables(self, _statement: Statement) -> frozenset[str]:
+        """Nobody calls it."""
+        return frozenset()
+
     async def run(self, _bound: object) -> Any:  # noqa: ANN401 - never called
         """Nobody calls it."""
         raise AssertionError

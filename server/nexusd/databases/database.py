@@ -176,6 +176,12 @@ class Database(Protocol):
     async def check(self, statement: Statement) -> str:
         """Why the database would refuse an open statement; empty where it would not. Nothing is run."""
 
+    async def tables(self, statement: Statement) -> frozenset[str]:
+        """The tables that an open statement which is not refused uses, those behind views too; nothing is run.
+
+        What functions read is not among them; one that is given a query or a table as text is, by its own name.
+        """
+
     async def ready(self) -> bool:
         """Whether a trivial statement is answered within a second."""
 

@@ -11,6 +11,7 @@ import asyncpg
 from nexusd.databases.database import Bound, Dialect, Pooler
 from nexusd.databases.postgresql_connection import limits
 from nexusd.databases.postgresql_errors import DRIVER_ERRORS, STALE_PLAN, is_lost, lost, translate, was_sent, why_not
+from nexusd.databases.postgresql_plans import tables_of
 from nexusd.databases.postgresql_pool import Pool
 from nexusd.databases.postgresql_transaction import Transaction
 from nexusd.errors import (
@@ -91,12 +92,25 @@ class PostgresqlDatabase:
         try:
             await connection.driver.prepare(statement.sql)
         except DRIVER_ERRORS as error:
-            if isinstance(error, asyncpg.PostgresError) and not is_lost(error, connection.driver):
+            is_told = isinstance(error, asyncpg.PostgresError | asyncpg.InternalClientError)
+            if is_told and not is_lost(error, connection.driver):
                 return why_not(error, statement.sql)
             raise _judge(connection, Bound(statement), error) from error
         finally:
             self._pool.give(connection)
         return ""
+
+    async def tables(self, statement: Statement) -> frozenset[str]:
+        """Those of the plan that PostgreSQL makes for any parameters."""
+        deadline = asyncio.get_running_loop().time() + CHECK_S
+        connection = self._pool.take(deadline) or await self._pool.acquire(deadline)
+        names = () if statement.open is None else statement.open.names
+        try:
+            return await tables_of(connection.driver, statement.sql, len(names))
+        except DRIVER_ERRORS as error:
+            raise _judge(connection, Bound(statement), error) from error
+        finally:
+            self._pool.give(connection)
 
     async def ready(self) -> bool:
         """Whether a connection answers within a second."""

@@ -149,8 +149,10 @@ _UNUSABLE: Final = {
 """What is wrong with a statement that cannot be prepared, by SQLSTATE."""
 
 
-def why_not(error: asyncpg.PostgresError, sql: str) -> str:
+def why_not(error: Exception, sql: str) -> str:
     """Why a statement cannot be prepared, with the word of it that the server points at; never its message."""
+    if not isinstance(error, asyncpg.PostgresError):
+        return "a column is of a type that has no values of its own, such as anyarray; cast it"
     state = error.sqlstate or ""
     why = _UNUSABLE.get(state, f"the database refuses the statement (SQLSTATE {state})")
     position = vars(error).get("position")

@@ -84,6 +84,10 @@ class Rehearsal:
         """Nothing: a statement is judged where it runs."""
         return ""
 
+    async def tables(self, _statement: Statement) -> frozenset[str]:
+        """None: see `check`."""
+        return frozenset()
+
     async def ready(self) -> bool:
         """It is."""
         return True

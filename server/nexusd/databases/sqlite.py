@@ -18,7 +18,7 @@ from nexusd.databases.sqlite_writer import Writer
 from nexusd.errors import ConfigurationError, DeadlineExceeded, InternalError, NexusError, Problem, UnknownOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -32,9 +32,18 @@ READY_S: Final = 1.0
 CHECK_S: Final = 10.0
 
 
-def _nothing(_row: object) -> dict[str, object]:
-    """Of an explanation nothing is wanted but that there is one."""
-    return {}
+def _step(row: Sequence[object]) -> dict[str, object]:
+    """One instruction of a statement's program (sqlite.org/opcode.html)."""
+    _, opcode, p1, p2, p3, *_ = row
+    return {"opcode": opcode, "root": p1 if opcode == "Clear" else p2, "file": p2 if opcode == "Clear" else p3}
+
+
+_OPENING: Final = frozenset({"OpenRead", "OpenWrite", "ReopenIdx", "Clear"})
+"""Instructions that name a table, or an index of it, by the page on which it begins; file 0 is the database itself."""
+
+_ROOTS: Final = Statement(
+    "SELECT rootpage, tbl_name FROM sqlite_master", lambda row: {"root": row[0], "table": row[1]}, writes=False
+)
 
 
 _PROBE: Final = Bound(Statement("PRAGMA schema_version", None, writes=False))
@@ -116,13 +125,24 @@ class SqliteDatabase:
 
     async def check(self, statement: Statement) -> str:
         """Ask SQLite how it would run the statement."""
-        names = () if statement.open is None else statement.open.names
-        asked = Statement(f"EXPLAIN {statement.sql}", _nothing, writes=False)
         try:
-            await self.run(Bound(asked, (None,) * len(names)), self._loop.time() + CHECK_S)
+            await self._explain(statement)
         except InternalError as error:
             return why_not(error.__cause__ or error)
         return ""
+
+    async def tables(self, statement: Statement) -> frozenset[str]:
+        """Those whose pages the statement's program opens."""
+        opened = {
+            step["root"] for step in await self._explain(statement) if step["opcode"] in _OPENING and not step["file"]
+        }
+        found = (await self.run(Bound(_ROOTS), self._loop.time() + CHECK_S)).rows
+        return frozenset(str(row["table"]) for row in found if row["root"] in opened)
+
+    async def _explain(self, statement: Statement) -> Sequence[Mapping[str, object]]:
+        names = () if statement.open is None else statement.open.names
+        asked = Statement(f"EXPLAIN {statement.sql}", _step, writes=False)
+        return (await self.run(Bound(asked, (None,) * len(names)), self._loop.time() + CHECK_S)).rows
 
     async def ready(self) -> bool:
         """Whether the file can be read and the writing thread serves."""

@@ -28,7 +28,8 @@ WORKFLOW_KEYS: Final = (
 )  # fmt: skip
 NODE_KEYS: Final = ("type", "params", "when", "foreach", "concurrency", "retry", "timeout_s", "on_error")
 OPTION_KEYS: Final = (
-    "call", "pure", "sql", "write", "workflow", "cases", "default", "from", "allow_status", "topic", "schema",
+    "call", "pure", "sql", "write", "unrestricted", "workflow", "cases", "default", "from", "allow_status", "topic",
+    "schema",
 )  # fmt: skip
 """Node keys that only some types take; the type says which."""
 

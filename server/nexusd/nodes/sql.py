@@ -24,12 +24,20 @@ if TYPE_CHECKING:
 MAX_ROWS: Final = 10_000
 """How many rows one statement may give."""
 
+MEANT: Final = "say `unrestricted: true` beside it if that is meant"
+"""What to do where a statement passes policies."""
+
 _READS: Final = Effects(database=True, idempotent=True)
 _WRITES: Final = Effects(database=True, writes=True, destructive=True)
 _ROWS: Final = Record(
     {"records": ListOf(MapOf(ANYTHING)), "count": integer("count", 0, description="Rows that were given or changed.")},
     frozenset({"records", "count"}),
 )
+
+
+def is_unrestricted(node: Node) -> bool:
+    """Whether a node's statement is meant to pass the policies of models."""
+    return node.options.get("unrestricted") is True
 
 
 class SqlNode:
@@ -78,23 +86,20 @@ class SqlNode:
         return binder.binding
 
     def _restrict(self, node: Node, text: SqlText, binder: Binder) -> None:
-        """A statement knows no policies, so it says itself that it is meant to pass those of a table it names."""
+        """A statement knows no policies, so it says itself that it is meant to pass those of a table it names.
+
+        That is read from its text; what it reads in truth the database says at a start (`planning/statements.py`).
+        """
         problems = binder.binding.problems
         if not isinstance(node.options.get("unrestricted", False), bool):
             problems.append(ParamProblem(("unrestricted",), "unrestricted is true or false"))
-        if node.options.get("unrestricted") is True:
+        if is_unrestricted(node):
             return
-        words = {word.lower() for word in text.words}
-        if any(model.is_restricted for model in self._models.values()) and any(
-            word.startswith("_nexusd_") or word == "u" for word in words
-        ):
-            message = "the statement could pass the policies of models"
-            problems.append(ParamProblem(("sql",), message, "say `unrestricted: true` beside it if that is meant"))
-            return
+        tables = {name.lower() for name in text.tables}
         for model in self._models.values():
-            if model.is_restricted and model.table.lower() in words:
+            if model.is_restricted and model.table.lower() in tables:
                 message = f"the statement would pass the policies of {model.name}"
-                problems.append(ParamProblem(("sql",), message, "say `unrestricted: true` beside it if that is meant"))
+                problems.append(ParamProblem(("sql",), message, MEANT))
 
     def result(self, _node: Node) -> Shape:
         """Rows whose columns only the database knows."""
@@ -123,11 +128,11 @@ class SqlNode:
         known = Open(text.names, self._fields(text), MAX_ROWS)
         return Statement(sql, None, writes=node.options.get("write") is True, open=known)
 
-    def statements(self, workflow: Workflow, dialect: Dialect) -> Iterator[tuple[str, Statement]]:
-        """The statements of a workflow, each with its node's id."""
+    def statements(self, workflow: Workflow, dialect: Dialect) -> Iterator[tuple[Node, Statement]]:
+        """The statements of a workflow, each with its node."""
         for node in workflow.nodes:
             if node.type == self.name:
-                yield node.id, self.statement(node, dialect)
+                yield node, self.statement(node, dialect)
 
     def _fields(self, text: SqlText) -> dict[str, Field]:
         """The fields of the tables that the statement names; of a name that stands for several types none."""

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 READS: Final = frozenset({"select", "with", "values", "table"})
 WRITES: Final = frozenset({"insert", "update", "delete", "merge", "replace"})
+_NAMING: Final = frozenset({"from", "join", "into", "update", "table", "using"})
+_BEHIND_NAMES: Final = frozenset(
+    {"select", "where", "set", "on", "group", "order", "having", "limit", "values", "returning", "window", "when"}
+)
+"""Words before and behind the names of tables."""
 
 _TOKEN: Final = re.compile(
     r"""
@@ -57,6 +62,18 @@ class SqlText:
     def names(self) -> tuple[str, ...]:
         """The parameters, as they first appear."""
         return tuple(dict.fromkeys(self.places))
+
+    @property
+    def tables(self) -> Iterator[str]:
+        """The words that stand where tables are named, and some that do not."""
+        named = False
+        for word in self.words:
+            if word.lower() in _NAMING:
+                named = True
+            elif word.lower() in _BEHIND_NAMES:
+                named = False
+            elif named:
+                yield word
 
     @property
     def writes(self) -> bool:

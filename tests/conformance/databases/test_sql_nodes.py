@@ -227,3 +227,11 @@ async def test_start_shows_every_statement_to_the_database(flows: Flows) -> None
     for i, why in enumerate(UNUSABLE.values()):
         assert told[i].startswith(f"workflows.w{i}.nodes.q.sql: {why}")
     await check_statements(replace(registry, workflows={"usable": usable}), flows.nodes.database)
+
+
+async def test_start_refuses_a_column_without_a_type_of_its_own(postgres_flows: Flows) -> None:
+    built = replace(sql("SELECT most_common_vals FROM pg_stats"), name="w")
+    with pytest.raises(ConfigurationError, match="such as anyarray; cast it"):
+        await check_statements(
+            Registry(models=postgres_flows.nodes.models, workflows={"w": built}), postgres_flows.nodes.database
+        )
