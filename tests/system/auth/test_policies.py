@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+import httpx
 import pytest
 
 from tests.support.daemon import ROOT, Daemon, run_cli
+from tests.support.mcp import HEADERS, INITIALIZE
 from tests.support.tokens import AUDIENCE, ISSUER, claims, public_pem, rsa_key, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    import httpx
 
 RSA: Final = rsa_key()
 DOCUMENT: Final = (ROOT / "docs" / "authorization.md").read_text(encoding="utf-8")
@@ -32,7 +32,6 @@ def daemon(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Daemon]:
         "NEXUSD_AUTH__JWT__ISSUER": ISSUER,
         "NEXUSD_AUTH__JWT__AUDIENCE": AUDIENCE,
         "NEXUSD_AUTH__JWT__PUBLIC_KEY_FILE": str(tmp_path / "key.pem"),
-        "NEXUSD_MCP__ENABLED": "false",
     }
     with Daemon(tmp_path, env) as daemon:
         yield daemon
@@ -89,3 +88,28 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, me
     checked = run_cli("check", "--registry", "registry.yaml", cwd=tmp_path)
     assert checked.returncode == 78
     assert message in checked.stderr
+
+
+def test_what_a_session_was_sent_is_sent_again_to_who_sees_the_same(daemon: Daemon) -> None:
+    """Under one subject, and with the id of the session."""
+    scope = "workflow:*:execute hr"
+    made = call(daemon, "acme", "ann", "doc_create", {"title": "A", "owner": "ann", "salary": 4242}, scope)
+    assert made.status_code == 200, made.text
+
+    def headers(org: str, scope: str) -> dict[str, str]:
+        token = signed(RSA, "RS256", claims(scope, org=org, sub="ann"))
+        return HEADERS | {"Authorization": f"Bearer {token}", "MCP-Protocol-Version": "2025-11-25"}
+
+    owner = headers("acme", scope)
+    opened = httpx.post(daemon.mcp, json=INITIALIZE, headers=owner)
+    session = {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
+    call_tool = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "doc_list", "arguments": {}}}
+    assert "4242" in httpx.post(daemon.mcp, json=call_tool, headers=owner | session).text
+
+    for stranger in (headers("evil", scope), headers("acme", "workflow:*:execute")):
+        for number in range(4):
+            again = httpx.get(daemon.mcp, headers=stranger | session | {"Last-Event-ID": str(number)})
+            assert (again.status_code, "4242" in again.text) == (404, False)
+        assert httpx.post(daemon.mcp, json=call_tool, headers=stranger | session).status_code == 404
+    renewed = headers("acme", scope) | session
+    assert "4242" in httpx.post(daemon.mcp, json=call_tool, headers=renewed).text

@@ -133,7 +133,7 @@ class Guard:
         except NexusError as error:
             await self._refuse(error, request_id, held, send)
             return
-        scope[PRINCIPAL], scope["user"] = principal, _user(principal.id)
+        scope[PRINCIPAL], scope["user"] = principal, _user(principal.id, principal.sight)
         if is_standing(scope):
             await answer_while(partial(self._is_known, scope, request_id), self._app, scope, receive, send)
         else:
@@ -211,9 +211,12 @@ class Guard:
 
 
 @lru_cache(maxsize=4096)
-def _user(principal_id: str) -> AuthenticatedUser:
-    """The caller as the SDK knows one: it keeps sessions to the caller who has opened them."""
-    return AuthenticatedUser(AccessToken(token="", client_id=principal_id, scopes=[]))
+def _user(principal_id: str, sight: str) -> AuthenticatedUser:
+    """The caller as the SDK knows one: it keeps sessions, and what they can be sent again, to who has opened them.
+
+    Who sees other records under the same id is somebody else.
+    """
+    return AuthenticatedUser(AccessToken(token="", client_id=f"{principal_id} {sight}", scopes=[]))
 
 
 async def _answer(send: Send, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
