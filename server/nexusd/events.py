@@ -637,7 +637,7 @@ class TransactionReplayed(Event, frozen=True):
 
 
 class ErrorUnexpected(Event, frozen=True):
-    """A bug: something that is no NexusError reached an edge; `traceback` goes to the log only.
+    """A bug, or a refusal that no error of ours stands for; `reason` and `traceback` go to the log only.
 
     `traceback` holds code positions and exception types, not messages: a message may hold a row value.
     """
@@ -648,6 +648,7 @@ class ErrorUnexpected(Event, frozen=True):
     request_id: str
     error_type: str
     traceback: str
+    reason: str | None = None
 
 
 def positions_of(error: BaseException) -> str:

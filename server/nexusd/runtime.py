@@ -325,6 +325,8 @@ class Runtime:
         attended = True
         if isinstance(error, NexusError):
             told = error
+            if told.code is Code.INTERNAL:
+                self._observe(unexpected("runtime", invocation.request_id, error))
         elif isinstance(error, asyncio.CancelledError):
             told = Cancelled()
             attended = record.cancel_asked
@@ -378,5 +380,7 @@ def _caller(invocation: Invocation) -> tuple[str | None, str | None, str | None]
 
 
 def unexpected(where: str, request_id: str, error: BaseException) -> ErrorUnexpected:
-    """The event for a bug."""
-    return ErrorUnexpected(where, request_id, type(error).__qualname__, positions_of(error))
+    """The event for a bug, and for what an InternalError keeps from the caller."""
+    cause = error.__cause__ or error if isinstance(error, InternalError) else error
+    reason = error.detail if isinstance(error, InternalError) else None
+    return ErrorUnexpected(where, request_id, type(cause).__qualname__, positions_of(error), reason)

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.support.daemon import Daemon, clean_environment
+from tests.support.migrations import rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,3 +88,24 @@ def test_failed_start_is_logged_before_it_is_told(folder: Path) -> None:
         "server.started",
         "registry.loaded",
     ]
+
+
+@pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
+def test_what_an_internal_error_hides_is_in_the_log(
+    folder: Path, request: pytest.FixtureRequest, database: str
+) -> None:
+    url: str = request.getfixturevalue(database)
+    (folder / "config" / "registry.yaml").write_text(
+        "version: 1\nmodels: {Note: {table: notes, fields: {id: str}, publish: [count]}}\n", "utf-8"
+    )
+    with Daemon(folder, {"DATABASE_URL": url}) as daemon:
+        rows(url, "ALTER TABLE notes RENAME TO others")
+        answer = httpx.post(f"{daemon.http}/workflows/note_count/execute", headers={"X-Request-ID": "r1"})
+        assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+        assert "others" not in answer.text
+
+        told = daemon.wait_for("error.unexpected")
+    assert (told["request_id"], told["where"]) == ("r1", "runtime")
+    assert "there is no such table" in str(told["reason"])
+    assert told["error_type"] in {"OperationalError", "UndefinedTableError"}
+    assert [line["code"] for line in daemon.log if line["event"] == "execution.failed"] == ["internal"]

@@ -201,7 +201,13 @@ class Connection:
     ) -> Result:
         """Run a statement whose types were told when it was prepared."""
         types = [each.name for each in prepared.get_parameters()]
-        arguments = postgresql_arguments(known.names, types, bound.args)
+        try:
+            arguments = postgresql_arguments(known.names, types, bound.args)
+        except InvalidInput:
+            if ahead:
+                # The transaction goes on as if they had been sent.
+                await self.driver.execute("; ".join(ahead))
+            raise
         if ahead:
             self.driver.send_ahead(messages(tuple(ahead)))
         self.sent = True

@@ -63,7 +63,8 @@ _REFUSALS: Final[dict[str, type[DatabaseError]]] = {
 
 _CONFLICTS: Final = frozenset({"40001", "40P01"})
 _LOST: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
-_READ_ONLY: Final = "25006"
+_READ_ONLY: Final = frozenset({"25001", "25006"})
+"""A write where only reads are allowed, and the attempt to allow it."""
 
 
 def is_lost(error: BaseException, driver: asyncpg.Connection[asyncpg.Record]) -> bool:
@@ -111,7 +112,7 @@ def translate(error: BaseException, models: Sequence[Model], *, overdue: bool) -
         return _from_state(error, models)
     if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
         return ValueRefused()
-    return InternalError()
+    return InternalError(f"the driver refused a statement: {type(error).__name__}")
 
 
 def _from_state(error: asyncpg.PostgresError, models: Sequence[Model]) -> NexusError:
@@ -129,9 +130,9 @@ def _from_state(error: asyncpg.PostgresError, models: Sequence[Model]) -> NexusE
         return Cancelled() if "user request" in str(error) else DeadlineExceeded()
     if state == "55P03":
         return Overloaded("the records are locked by another transaction; try again later")
-    if state == _READ_ONLY or state.startswith("53"):
-        return WriteRefused() if state == _READ_ONLY else DatabaseUnavailable()
-    return InternalError()
+    if state in _READ_ONLY or state.startswith("53"):
+        return WriteRefused() if state in _READ_ONLY else DatabaseUnavailable()
+    return InternalError(f"PostgreSQL refused a statement: {_UNUSABLE.get(state, 'SQLSTATE')} ({state})")
 
 
 _UNUSABLE: Final = {

@@ -94,7 +94,7 @@ def translate(error: BaseException, models: Sequence[Model]) -> NexusError:
         return DeadlineExceeded()
     if primary == _READ_ONLY or primary in _UNAVAILABLE:
         return WriteRefused() if primary == _READ_ONLY else DatabaseUnavailable()
-    return InternalError()
+    return InternalError(f"SQLite, result code {code}: {why_not(error)}")
 
 
 def why_not(error: BaseException) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from nexusd.databases.database import Dialect
 from nexusd.definitions.registry import Registry
+from nexusd.definitions.workflow import TransactionMode
 from nexusd.errors import ConfigurationError, DeadlineExceeded, InvalidInput, NodeFailed, UniqueViolation
 from nexusd.nodes import sql as sql_nodes
 from nexusd.planning.statements import check_statements
@@ -198,6 +199,36 @@ async def test_postgresql_tells_the_types_of_arguments(postgres_flows: Flows) ->
             "e": "1 day",
         }
     ]
+
+
+UNFIT = {
+    "int4": ("x", 1.5, [1], {"a": 1}, True, "12x"),
+    "date": ("x", 5, "2020-13-45"),
+    "numeric": ("x", True, [1]),
+    "bool": ("true", 1),
+    "uuid": (5, "x"),
+    "text": (5, ["x"], {"a": 5}),
+}
+
+
+@pytest.mark.parametrize(("kind", "values"), UNFIT.items(), ids=str)
+@pytest.mark.parametrize("mode", ["none", "all"])
+async def test_value_that_does_not_fit_is_the_callers_whenever_it_comes(
+    postgres_flows: Flows, kind: str, values: tuple[object, ...], mode: str
+) -> None:
+    """Also once the statement is prepared, and inside a transaction."""
+    built = sql(f"SELECT id FROM companies WHERE CAST(:v AS {kind}) IS NOT NULL", "v")
+    built = replace(built, transaction=TransactionMode(mode))
+    for value in (*values, *values):
+        with pytest.raises(InvalidInput) as caught:
+            await postgres_flows.run(built, v=value)
+        assert [fault.pointer for fault in caught.value.faults] == ["/inputs/v"]
+        await postgres_flows.run(built, v=None)
+
+
+async def test_statement_that_would_allow_itself_to_write_is_refused(postgres_flows: Flows) -> None:
+    with pytest.raises(NodeFailed, match="not said to write"):
+        await postgres_flows.run(sql("SELECT set_config('transaction_read_only', 'off', true) AS x"))
 
 
 async def test_statement_is_cut_off_at_the_deadline(flows: Flows) -> None:

@@ -68,6 +68,9 @@ class HttpDoor:
         try:
             await self._answer(exchange)
         except NexusError as error:
+            if isinstance(error, InternalError) and error.execution_id is None:
+                # That of an execution the runtime has told.
+                self._observe(unexpected("http", exchange.request_id, error))
             await self._refuse(exchange, error)
         except asyncio.CancelledError:
             # The client has gone, and this is sent nowhere; or the grace of a stop is over.
