@@ -23,6 +23,7 @@ from nexusd.engines.peers import Alone
 from nexusd.errors import (
     Cancelled,
     Code,
+    DeadlineExceeded,
     Forbidden,
     InternalError,
     NexusError,
@@ -258,7 +259,7 @@ class Runtime:
         except (Exception, asyncio.CancelledError) as error:
             if keyed is not None and keyed.refused:
                 raise  # nothing was begun
-            told = self._failed(invocation, record, error, started)
+            told = self._failed(plan, invocation, record, error, started)
             if told is error or told is None:
                 raise
             raise told from error
@@ -289,7 +290,7 @@ class Runtime:
             made = await self._run(plan, invocation, record, inputs, keyed)
             outputs = write_json(made) if keyed is None or keyed.answer is None else keyed.answer.outputs
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - nobody awaits this task: the history tells
-            self._failed(invocation, record, error, started)
+            self._failed(plan, invocation, record, error, started)
         else:
             self.history.keep_outputs(record, outputs)
             _finished(self._observe, invocation, record, started)
@@ -318,7 +319,7 @@ class Runtime:
             return await self._engine.run(replace(run, span=inner))
 
     def _failed(
-        self, invocation: Invocation, record: Record, error: BaseException, started: float
+        self, plan: Plan, invocation: Invocation, record: Record, error: BaseException, started: float
     ) -> NexusError | None:
         """Note a failure; the error to tell, None where there is nobody to tell it."""
         told: NexusError
@@ -337,6 +338,10 @@ class Runtime:
             # The edge: whatever is no NexusError is a bug, logged and hidden.
             self._observe(unexpected("runtime", invocation.request_id, error))
             told = InternalError()
+        if isinstance(told, (DeadlineExceeded, Cancelled)) and plan.keeps_parts and not invocation.dry_run:
+            told.detail = (
+                f"{told.detail.removesuffix('.').removesuffix('; nothing was kept')}; what was done before stays."
+            )
         told.execution_id = record.id
         duration_s = time.perf_counter() - started
         record.fail(told, round(duration_s * 1000, 3))

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from nexusd import events
 from nexusd.definitions.wire import write_json
 from nexusd.engines.branches import run_branches, run_items
+from nexusd.engines.pace import Pace
 from nexusd.engines.traced import TracedSession
 from nexusd.errors import (
     Cancelled,
@@ -39,7 +40,7 @@ from nexusd.planning.control import FAIL, MAX_ITEMS
 from nexusd.planning.plan import Plan, PlannedNode, Scope, Strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Coroutine, Mapping
+    from collections.abc import Awaitable, Mapping
 
     from nexusd.databases.database import Session
     from nexusd.definitions.conversation import Conversation
@@ -48,6 +49,12 @@ if TYPE_CHECKING:
 
 GRACE_S: Final = 0.1
 """How much later than the database a run is cut off: the database then says itself what became of a statement."""
+
+MANY_NODES: Final = 16
+"""How many nodes are too few to keep others waiting by their number."""
+
+MAX_TEXT: Final = 64 * 2**20
+"""Characters of text that one foreach may make: its templates may repeat a large input for each item."""
 
 _PASSED_ON: Final = (
     DeadlineExceeded,
@@ -93,8 +100,11 @@ async def run_frame(frame: Frame) -> dict[str, object]:
     """Run the nodes and give the outputs."""
     plan = frame.plan
     if frame.shared or plan.strategy is Strategy.LINEAR:
+        pace = Pace() if len(plan.nodes) > MANY_NODES else None
         for node in plan.nodes:
             await _attend(frame, node)
+            if pace is not None:
+                await pace.keep()
     else:
         await run_branches(plan.nodes, partial(_attend, frame))
     if plan.render_outputs is not None:
@@ -160,10 +170,12 @@ def _is_survivable(error: NexusError, frame: Frame) -> bool:
 
 async def _guarded(frame: Frame, node: PlannedNode, scope: Scope) -> object:
     """Run a node so that exactly its work can be undone, where the run would go on without it."""
-    if node.on_error == FAIL or not frame.shared:
+    effects = node.effects
+    is_whole = not frame.shared and (node.foreach is None or not effects.database or effects.outside)
+    if node.on_error == FAIL or is_whole:
         return await _each(frame, node, scope, frame.session)
     async with frame.session.atomic() as session:
-        return await _each(frame, node, scope, session)
+        return await _each(replace(frame, session=session, shared=True), node, scope, session)
 
 
 async def _each(frame: Frame, node: PlannedNode, scope: Scope, session: Session) -> object:
@@ -177,14 +189,31 @@ async def _each(frame: Frame, node: PlannedNode, scope: Scope, session: Session)
         message = f"foreach takes at most {MAX_ITEMS} items"
         raise InvalidInput(message)
 
-    def one(i: int) -> Coroutine[object, object, object]:
+    pace = Pace()
+    size = 0
+
+    async def one(i: int) -> object:
+        nonlocal size
         place = f"{node.id}[{i}]"
         inner = replace(scope, item=items[i], uuid=lambda at: scope.uuid(f"{at}[{i}]"))
-        return _persistently(frame, _at_item(node, i), inner, session, place)
+        result = await _persistently(frame, _at_item(node, i), inner, session, place)
+        size += _text_size(result)
+        if size > MAX_TEXT:
+            message = f"foreach makes at most {MAX_TEXT // 2**20} MiB of text"
+            raise InvalidInput(message)
+        await pace.keep()
+        return result
 
     if frame.shared or node.concurrency == 1:
         return [await one(i) for i in range(len(items))]
     return await run_items(one, len(items), node.concurrency)
+
+
+def _text_size(result: object) -> int:
+    """Characters of the texts that stand in a result itself: those that a template may have made."""
+    if not isinstance(result, dict):
+        return 0
+    return sum(len(value) for value in result.values() if isinstance(value, str))
 
 
 def _at_item(node: PlannedNode, i: int) -> PlannedNode:

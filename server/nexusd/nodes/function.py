@@ -133,9 +133,9 @@ async def _judged(call: Call, facts: Context | BlockingContext | None, context: 
     result: object = None
     try:
         result = await call(facts, context)
-    except (ToolError, InputRequired, Overloaded):
+    except (ToolError, InputRequired, Overloaded, GeneratorExit):
         raise
-    except (Exception, SystemExit, asyncio.CancelledError) as error:
+    except BaseException as error:
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
             raise

@@ -72,6 +72,7 @@ def assemble(workflow: Workflow, parts: Sequence[Part], around: Surroundings) ->
         for name, declared in workflow.inputs.items()
         if declared.field.default is not MISSING
     }
+    is_statement = len(parts) == 1 and parts[0].foreach is None and not callees and not effects[0].outside
     linear = transaction or len(parts) == 1 or around.graph.is_chain(order)
     mapping = around.mapping
     return Plan(
@@ -85,6 +86,7 @@ def assemble(workflow: Workflow, parts: Sequence[Part], around: Surroundings) ->
         decode=compile_decoder(around.inputs, defaults),
         strategy=Strategy.LINEAR if linear else Strategy.PARALLEL,
         transaction=transaction,
+        keeps_parts=not transaction and not is_statement and any(effect.writes for effect in effects),
         read_only=not any(effect.writes for effect in effects),
         destructive=any(effect.destructive for effect in effects),
         idempotent=all(effect.idempotent for effect in effects),

@@ -107,6 +107,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     Attributes:
         inputs, outputs: shapes; `inputs_schema` and `outputs_schema` their JSON Schemas (2020-12).
         transaction: whether all nodes share one transaction.
+        keeps_parts: whether what it has written may stay when it is cut off: not in one transaction, nor one statement.
         render_outputs: the declared outputs mapping, or None: every node's result under its id.
         access: who may run it.
         callees: the plans of the workflows that its WorkflowNodes run.
@@ -123,6 +124,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     decode: InputDecoder
     strategy: Strategy
     transaction: bool
+    keeps_parts: bool
     read_only: bool
     destructive: bool
     idempotent: bool

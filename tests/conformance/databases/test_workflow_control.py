@@ -61,6 +61,29 @@ async def test_with_continue_exactly_the_failing_nodes_work_is_gone(flows: Flows
     assert await flows.names() == ["A", "C"]
 
 
+async def test_with_continue_a_foreach_by_itself_leaves_nothing_of_the_node(flows: Flows) -> None:
+    """Where the nodes share no transaction it has one of its own, and where it fails for good each item has."""
+    for on_error, names in (("continue", []), ("fail", ["A", "B"])):
+        built = (
+            flow(transaction="none")
+            .add_node(
+                "CompanyCreateNode",
+                "a",
+                {"name": "{{ item }}"},
+                foreach=["A", "B", "A", "C"],
+                on_error=on_error,
+                concurrency=1,
+            )
+            .build()
+        )
+        if on_error == "fail":
+            with pytest.raises(UniqueViolation):
+                await flows.run(built)
+        else:
+            assert await flows.run(built) == {"a": None}
+        assert await flows.names() == names
+
+
 async def test_a_node_takes_over_where_another_failed(flows: Flows) -> None:
     built = (
         flow()
