@@ -14,7 +14,7 @@ from nexusd.auth.keys import KeyRecord, digest_of, key_id_of, key_principal, tim
 from nexusd.auth.limits import Gcra
 from nexusd.definitions.access import EVERYTHING, scope_fault
 from nexusd.definitions.principal import Principal
-from nexusd.errors import ConfigurationError, Problem, RateLimited, Unauthenticated
+from nexusd.errors import ConfigurationError, NexusError, Problem, RateLimited, Unauthenticated
 from nexusd.events import AuthLocked, AuthRefused, LimitExceeded
 
 if TYPE_CHECKING:
@@ -116,6 +116,18 @@ class Authenticator:
             if error.reason != "missing":
                 self._count_failure(error, channel, request_id, client)
             raise
+
+    async def still_knows(
+        self, headers: Iterable[tuple[bytes, bytes]], *, channel: str, request_id: str, client: str | None
+    ) -> bool:
+        """Whether who was let in would be let in again; where that cannot be found out, it is taken to be so."""
+        try:
+            await self(headers, channel=channel, request_id=request_id, client=client)
+        except (Unauthenticated, RateLimited):
+            return False
+        except NexusError:
+            return True
+        return True
 
     def _seeing(self, principal: Principal) -> Principal:
         sight = self.sight(principal)

@@ -311,6 +311,22 @@ def test_scopes_decide_over_mcp(place: Place, era: str) -> None:
                 assert {f"workflow:{name}:execute", *(["billing"] if name == "refund" else [])} <= set(asked)
 
 
+@pytest.mark.parametrize("written", [r"tools\/call", r"\u0074ools/call"])
+@pytest.mark.parametrize("era", [OLD, NEW])
+def test_scopes_decide_however_a_call_is_written(place: Place, era: str, written: str) -> None:
+    headers = place.taken["nothing"]
+    if era == OLD:
+        headers = opened(place, headers)
+    sent = post(place, "tools/call", {"name": "note_list", "arguments": {}}, era, headers).request
+    body = sent.content.replace(b"tools/call", written.encode())
+    del sent.headers["content-length"]
+
+    answer = place.client.post(place.daemon.mcp, content=body, headers=sent.headers)
+
+    assert answer.status_code == 403
+    assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
+
+
 def test_another_callers_session_does_not_exist(place: Place) -> None:
     session = opened(place, place.taken["token"])
 

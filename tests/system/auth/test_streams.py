@@ -1,4 +1,4 @@
-"""Streams of MCP clients whose key is revoked while they are open."""
+"""Streams of clients whose key is revoked while they are open."""
 
 from __future__ import annotations
 
@@ -49,3 +49,36 @@ def test_streams_end_when_their_key_is_revoked_and_those_of_other_keys_go_on(tmp
             daemon.process.terminate()
             # Ended by the stop, on purpose, and not before.
             assert any('"id":7' in line for line in lines)
+
+
+SLOW = """\
+import asyncio
+
+async def slow() -> str:
+    await asyncio.sleep(7)
+    return "told to nobody"
+"""
+
+
+def test_how_an_execution_ends_is_not_told_to_a_key_that_was_revoked_meanwhile(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "r.yaml").write_text(
+        'version: 1\nworkflows: {w: {nodes: {f: {type: FunctionNode, call: "slow:slow"}}}}\n'
+    )
+    environment = {
+        "DATABASE_URL": f"sqlite:///{tmp_path}/n.db",
+        "NEXUSD_REGISTRY__PATH": "r.yaml",
+        "NEXUSD_AUTH__ENABLED": "true",
+        "NEXUSD_MCP__ENABLED": "false",
+    }
+    with Daemon(tmp_path, environment) as daemon, httpx.Client(base_url=daemon.http, timeout=ENDS_S) as client:
+        with app.open_keys(load_settings(None, environment)) as keys:
+            key = keys.create("revoked", ["workflow:*:execute"], {}, None)[0]
+        credential = {"X-API-Key": key.text}
+        begun = client.post("/workflows/w/execute", headers=credential | {"Prefer": "respond-async"})
+        with client.stream("GET", f"{begun.headers['location']}/events", headers=credential) as following:
+            with app.open_keys(load_settings(None, environment)) as keys:
+                keys.revoke(key.id)
+            told = b"".join(following.iter_bytes())
+    assert b"execution.started" in told
+    assert b"told to nobody" not in told

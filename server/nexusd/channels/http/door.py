@@ -124,6 +124,7 @@ class HttpDoor:
             await exchange.answer(204, [], b"")  # OPTIONS * asks whether there is a server
             return
         if self._authenticator is not None and exchange.path not in PROBES:
+            exchange.authenticator = self._authenticator
             exchange.principal = await self._authenticator(
                 exchange.scope["headers"],
                 channel="http",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Message, Receive, Scope, Send
 
+    from nexusd.auth.authenticator import Authenticator
     from nexusd.channels.http.bodies import BodyBudget
     from nexusd.definitions.trace import Trace
 
@@ -32,6 +33,7 @@ class Exchange:
 
     Attributes:
         principal: who asks.
+        authenticator: who has let them in; None where everybody is.
         route: the template of the route that was found, for metrics and logs.
         trace: what it is a part of, if that is known.
         workflow, execution_id: what was run, for the log.
@@ -43,6 +45,7 @@ class Exchange:
         "_budget",
         "_held",
         "_send",
+        "authenticator",
         "execution_id",
         "extra",
         "headers",
@@ -73,6 +76,7 @@ class Exchange:
         else:
             self.request_id = new_request_id()
         self.principal = ANONYMOUS
+        self.authenticator: Authenticator | None = None
         self.route = UNKNOWN_ROUTE
         self.trace: Trace | None = None
         self.workflow: str | None = None
@@ -85,6 +89,14 @@ class Exchange:
         """The address that asks."""
         client = self.scope["client"]
         return None if client is None else client[0]
+
+    async def is_known(self) -> bool:
+        """Whether who asked would still be let in, for answers that take long."""
+        if self.authenticator is None:
+            return True
+        return await self.authenticator.still_knows(
+            self.scope["headers"], channel="http", request_id=self.request_id, client=self.client
+        )
 
     async def body(self, limit: int) -> bytes:
         """The whole body.

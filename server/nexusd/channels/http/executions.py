@@ -104,6 +104,8 @@ class Executions:
         look = partial(self._sightings.wait, execution_id, exchange.principal)
         async with aclosing(self._follow(sighting, seen, look)) as chunks:
             async for chunk in chunks:
+                if not await exchange.is_known():
+                    break
                 await exchange.send({"type": "http.response.body", "body": chunk, "more_body": True})
         await exchange.send({"type": "http.response.body", "body": b""})
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 from urllib.parse import urlsplit
 
 import msgspec
@@ -76,6 +76,12 @@ def resource_of(settings: Settings, own_url: str) -> Resource:
     return Resource(f"{origin}{WELL_KNOWN}{path}", msgspec.json.encode(metadata))
 
 
+class _Place(TypedDict):
+    channel: str
+    request_id: str
+    client: str | None
+
+
 class _Params(msgspec.Struct):
     name: str = ""
 
@@ -126,7 +132,7 @@ class Guard:
             if scope["path"] == WELL_KNOWN or scope["path"].startswith(f"{WELL_KNOWN}/"):
                 await self._tell_metadata(scope, send)
                 return
-            principal = await self._caller(scope, request_id)
+            principal = await self._authenticator(scope["headers"], **_place(scope, request_id))
             held = principal.scopes
             if scope["method"] == "POST" and EVERYTHING not in held:
                 receive = await self._checked(principal, receive)
@@ -135,24 +141,10 @@ class Guard:
             return
         scope[PRINCIPAL], scope["user"] = principal, _user(principal.id, principal.sight)
         if is_standing(scope):
-            await answer_while(partial(self._is_known, scope, request_id), self._app, scope, receive, send)
+            is_known = partial(self._authenticator.still_knows, scope["headers"], **_place(scope, request_id))
+            await answer_while(is_known, self._app, scope, receive, send)
         else:
             await self._app(scope, receive, send)
-
-    async def _caller(self, scope: Scope, request_id: str) -> Principal:
-        client = scope["client"]
-        address = None if client is None else client[0]
-        return await self._authenticator(scope["headers"], channel="mcp", request_id=request_id, client=address)
-
-    async def _is_known(self, scope: Scope, request_id: str) -> bool:
-        """Whether whoever sent a request would still be let in; a doubt is in the caller's favour."""
-        try:
-            await self._caller(scope, request_id)
-        except (Unauthenticated, RateLimited):
-            return False
-        except NexusError:
-            return True
-        return True
 
     async def _checked(self, principal: Principal, receive: Receive) -> Receive:
         """Read the body, and give it again to whoever is next.
@@ -176,7 +168,7 @@ class Guard:
         return again
 
     def _check(self, principal: Principal, body: bytes) -> None:
-        if b"tools/call" not in body:
+        if b"tools/call" not in body and b"\\" not in body:
             return
         try:
             call = _calls.decode(body)
@@ -208,6 +200,11 @@ class Guard:
         elif error.code in {Code.OVERLOADED, Code.DATABASE_UNAVAILABLE}:
             headers.append((b"retry-after", b"1"))
         await _answer(send, status, headers, body)
+
+
+def _place(scope: Scope, request_id: str) -> _Place:
+    client = scope["client"]
+    return {"channel": "mcp", "request_id": request_id, "client": None if client is None else client[0]}
 
 
 @lru_cache(maxsize=4096)
