@@ -326,8 +326,6 @@ class Runtime:
         attended = True
         if isinstance(error, NexusError):
             told = error
-            if told.code is Code.INTERNAL:
-                self._observe(unexpected("runtime", invocation.request_id, error))
         elif isinstance(error, asyncio.CancelledError):
             told = Cancelled()
             attended = record.cancel_asked
@@ -335,13 +333,11 @@ class Runtime:
             if attended and task is not None:
                 task.uncancel()
         else:
-            # The edge: whatever is no NexusError is a bug, logged and hidden.
+            told = InternalError()  # the edge: whatever is no NexusError is a bug
+        if told.code is Code.INTERNAL:
             self._observe(unexpected("runtime", invocation.request_id, error))
-            told = InternalError()
-        if isinstance(told, (DeadlineExceeded, Cancelled)) and plan.keeps_parts and not invocation.dry_run:
-            told.detail = (
-                f"{told.detail.removesuffix('.').removesuffix('; nothing was kept')}; what was done before stays."
-            )
+        if plan.keeps_parts and not invocation.dry_run:
+            _mention_parts(told)
         told.execution_id = record.id
         duration_s = time.perf_counter() - started
         record.fail(told, round(duration_s * 1000, 3))
@@ -354,6 +350,13 @@ class Runtime:
         else:
             self._observe(ExecutionFailed(*place, told.code.value, told.node, *_caller(invocation)))
         return told if attended else None
+
+
+def _mention_parts(error: NexusError) -> None:
+    """Say of a run that was cut off what became of the parts that it had committed."""
+    if isinstance(error, (DeadlineExceeded, Cancelled)):
+        ended = error.detail.removesuffix(".").removesuffix("; nothing was kept")
+        error.detail = f"{ended}; what was done before stays."
 
 
 def _finished(observe: Observer, invocation: Invocation, record: Record, started: float) -> float:

@@ -52,7 +52,9 @@ class Results:
     def fail_all(self, refused: Mapping[int, Sequence[Fault]], context: NodeContext) -> None:
         """Say of each record by its first fault why it was not taken."""
         for index, found in refused.items():
-            self.fail(index, replace(found[0], code=Code.INVALID_INPUT.value), context)
+            first = found[0]
+            code = first.code if first.code == Code.FORBIDDEN else Code.INVALID_INPUT.value
+            self.fail(index, replace(first, code=code), context)
 
     def refuse(self, index: int, error: DatabaseError, context: NodeContext) -> None:
         """Say that the database refused a record."""

@@ -12,7 +12,7 @@ from nexusd.definitions.model import FieldType, compared
 from nexusd.definitions.policy import Access
 from nexusd.definitions.shape import escape
 from nexusd.definitions.wire import check_value, normalise
-from nexusd.errors import Fault, InvalidInput
+from nexusd.errors import Code, Fault, InvalidInput, RecordForbidden
 from nexusd.nodes.records import FieldsReader
 from nexusd.nodes.relations import relations_of
 from nexusd.nodes.rules import Rules, check_references
@@ -218,11 +218,13 @@ def refuse(faults: list[Fault]) -> None:
 
     Raises:
         InvalidInput: with all of them; pointers are relative to the node's params.
+        RecordForbidden: the same, where nothing is wrong but whose the records are.
     """
     if faults:
         lines = [f"{fault.pointer.lstrip('/') or 'params'} {fault.detail}" for fault in faults[:SHOWN]]
         more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-        raise InvalidInput("; ".join(lines) + more, faults=faults)
+        kind = RecordForbidden if all(fault.code == Code.FORBIDDEN for fault in faults) else InvalidInput
+        raise kind("; ".join(lines) + more, faults=faults)
 
 
 def identifies(model: Model, names: Iterable[str]) -> bool:

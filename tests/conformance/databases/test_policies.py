@@ -8,7 +8,7 @@ import pytest
 
 from nexusd.definitions.model import Field, FieldType, Model, Reference
 from nexusd.definitions.principal import Principal
-from nexusd.errors import Forbidden, RecordForbidden, RecordNotFound, ReferenceViolation, UniqueViolation
+from nexusd.errors import Forbidden, InvalidInput, RecordForbidden, RecordNotFound, ReferenceViolation, UniqueViolation
 from tests.support.policies import DOC, TEAM, member, restricted
 
 if TYPE_CHECKING:
@@ -160,12 +160,18 @@ async def test_of_many_records_the_forbidden_ones_fail_alone(docs: Nodes) -> Non
     assert {
         0: ("inserted", None),
         1: ("failed", "forbidden"),
-        2: ("failed", "invalid_input"),
+        2: ("failed", "forbidden"),
         3: ("failed", "reference_violation"),
     } == outcomes
     with pytest.raises(RecordForbidden) as refused:
         await docs.by(ANN).run("DocBulkCreate", records=[{**records[0], "id": "m", "title": "M"}, records[1]])
     assert ["/records/1"] == [fault.pointer for fault in refused.value.faults]
+    for node in ("DocBulkCreate", "DocBulkUpsert"):
+        with pytest.raises(RecordForbidden) as refused:
+            await docs.by(ANN).run(node, records=[records[2]])
+        assert ["/records/0/org"] == [fault.pointer for fault in refused.value.faults]
+        with pytest.raises(InvalidInput):
+            await docs.by(ANN).run(node, records=[records[2], {"id": 5}])
     changes = [{"id": "a", "owner": "bob"}, {"id": "b", "rank": 7}]
     changed = await answer(docs.by(ANN), "DocBulkUpdate", records=changes, mode="partial")
     assert {0: "failed", 1: "updated"} == {entry["index"]: entry["outcome"] for entry in changed["results"]}
