@@ -93,7 +93,7 @@ class Issuer:
     """Publishes documents over HTTP; a context manager.
 
     Attributes:
-        documents: by path; what is not there is 404, None breaks the connection off.
+        documents: by path, bytes as they stand; what is not there is 404, None breaks the connection off.
         forms: answers a POST, from the text of its body; by path.
         asked: paths, as they were asked for.
     """
@@ -118,7 +118,7 @@ class Issuer:
                 self._tell(200, outer.forms[self.path](sent))
 
             def _tell(self, status: int, document: object) -> None:
-                body = json.dumps(document).encode()
+                body = document if isinstance(document, bytes) else json.dumps(document).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))

@@ -67,7 +67,7 @@ def read_jwks(text: bytes, algorithms: Sequence[str]) -> dict[str | None, list[V
     try:
         entries = msgspec.json.decode(text, type=dict[str, msgspec.Raw]).get("keys", msgspec.Raw(b"[]"))
         keys = msgspec.json.decode(entries, type=list[dict[str, object]])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise JwksUnreadable("not a JSON Web Key Set") from error
     found: dict[str | None, list[VerifyingKey]] = {}
     for entry in keys[:MAX_KEYS]:

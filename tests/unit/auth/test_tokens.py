@@ -235,6 +235,24 @@ async def test_without_any_key_a_token_is_told_to_come_back(issuer: Issuer, docu
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        b'{"keys":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+        b'{"keys":[],"more":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+        b'{"keys":[{"kty":"RSA","x5c":' + b"[" * 50_000 + b"]" * 50_000 + b"}]}",
+    ],
+)
+async def test_a_key_set_that_is_nested_too_deeply_is_no_key_set(issuer: Issuer, text: bytes) -> None:
+    issuer.documents["/jwks"] = text
+    heard = Heard()
+    verifier = published(issuer, Clock(), heard)
+
+    with pytest.raises(Overloaded):
+        await principal(verifier, signed(RSA, "RS256", claims(), "one"))
+    assert [event.reason for event in heard.named("jwks.failed")] == ["not a JSON Web Key Set"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
     "entry",
     [
         jwk(RSA, use="enc"),
