@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 
 from nexusd.channels.connection import Connection, ConnectionState
+from nexusd.channels.proxies import BehindProxies
 from nexusd.errors import PortUnavailable
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Listener:
         self._sock = sock
         self._grace_s = grace_s
         config = uvicorn.Config(
-            app,
+            BehindProxies(app, limits.trusted_proxies) if limits.trusted_proxies else app,
             http=Connection,
             loop="none",
             lifespan="off",
@@ -125,8 +126,7 @@ class Listener:
             interface="asgi3",
             access_log=False,
             log_config=None,
-            proxy_headers=bool(limits.trusted_proxies),
-            forwarded_allow_ips=list(limits.trusted_proxies),
+            proxy_headers=False,
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             backlog=BACKLOG,

@@ -263,6 +263,36 @@ def test_proxies_are_not_believed_unless_named(serve_http: Callable[..., HttpSer
         assert seen == [client]
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "client"),
+    [
+        ("9.9.9.9, 1.2.3.4:5678", "1.2.3.4"),
+        ("2001:DB8:0::1", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("1.2.3.4, 127.0.0.1", "1.2.3.4"),
+        ("1.2.3.4, unknown", "127.0.0.1"),
+        ('1.2.3.4, evil"\\n', "127.0.0.1"),
+        ("1.2.3.4 5.6.7.8", "127.0.0.1"),
+        ("256.1.1.1", "127.0.0.1"),
+        ("example.com:80", "127.0.0.1"),
+        ("fe80::1%any text", "127.0.0.1"),
+        ("[2001:db8::1", "127.0.0.1"),
+        ("\xb2.1.1.1", "127.0.0.1"),
+        (",", "127.0.0.1"),
+    ],
+)
+def test_what_a_proxy_says_of_its_client_counts_where_it_is_an_address(
+    serve_http: Callable[..., HttpServer], forwarded: str, client: str
+) -> None:
+    server = serve_http(trusted_proxies=("127.0.0.1",))
+    with server.connect() as raw:
+        raw.send(GET + b"Host: localhost\r\nX-Forwarded-For: %b\r\n\r\n" % forwarded.encode("latin-1"))
+        assert raw.answer().status == 200
+
+    assert [event.client for event in server.events if isinstance(event, RequestFinished)] == [client]
+
+
 def test_a_head_that_does_not_end_is_refused(serve_http: Callable[..., HttpServer]) -> None:
     server = serve_http(header_timeout_s=0.05)
     with server.connect() as client:
