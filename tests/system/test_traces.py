@@ -91,7 +91,10 @@ def test_tool_call_is_a_span_in_the_trace_of_its_meta(folder: Path, sqlite_url: 
     with Collector() as collector, traced(folder, collector, sqlite_url) as daemon:
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
         assert httpx.post(daemon.mcp, json=message, headers=headers, timeout=10).status_code == 200
+        finished = daemon.wait_for("request.finished")
 
+    call = next(span.span_id.hex() for span in collector.spans if span.name == "tools/call add_contact")
+    assert (finished["trace_id"], finished["span_id"]) == (TRACE, call)
     tree = collector.tree()
     assert (tree["tools/call add_contact"], tree["execute add_contact"]) == (SPAN, "tools/call add_contact")
     assert CANARY not in collector.text

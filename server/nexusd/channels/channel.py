@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import msgspec
 
+from nexusd.definitions.execution import new_request_id
 from nexusd.errors import Code
 
 if TYPE_CHECKING:
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 Scrape: TypeAlias = Callable[[str], Awaitable[tuple[str, bytes]]]
 """Gives content type and text of the metrics for an `Accept` header."""
 
+REQUEST_ID: Final = b"x-request-id"
+"""The header that names a request: a client may say it, and every answer does."""
+
+_GIVEN: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
@@ -35,6 +42,11 @@ class Telemetry:
     observe: Observer
     scrape: Scrape | None = None
     tracer: Tracer | None = None
+
+
+def request_id_for(given: bytes | None) -> str:
+    """The id of a request: the one that its client gives, where it is short and of plain letters; else a new one."""
+    return given.decode() if given is not None and _GIVEN.fullmatch(given) else new_request_id()
 
 
 def end_request(span: Span, method: str, route: str, status: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from nexusd.definitions.execution import new_request_id
+from nexusd.channels.channel import REQUEST_ID, request_id_for
 from nexusd.definitions.principal import ANONYMOUS
 from nexusd.definitions.wire import write_json
 from nexusd.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
@@ -24,7 +24,6 @@ JSON: Final = (b"content-type", b"application/json")
 UNKNOWN_ROUTE: Final = "other"
 """The route of a request for which there is none: a path may hold anything."""
 
-_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _QUOTED: Final = re.compile(r'"([^"\\]*)"')
 
 
@@ -70,11 +69,7 @@ class Exchange:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        given = self.headers.get(b"x-request-id")
-        if given is not None and _REQUEST_ID.fullmatch(given):
-            self.request_id = given.decode()
-        else:
-            self.request_id = new_request_id()
+        self.request_id = request_id_for(self.headers.get(REQUEST_ID))
         self.principal = ANONYMOUS
         self.authenticator: Authenticator | None = None
         self.route = UNKNOWN_ROUTE
@@ -82,7 +77,7 @@ class Exchange:
         self.workflow: str | None = None
         self.execution_id: str | None = None
         self.status = 0
-        self.extra: list[tuple[bytes, bytes]] = [(b"x-request-id", self.request_id.encode())]
+        self.extra: list[tuple[bytes, bytes]] = [(REQUEST_ID, self.request_id.encode())]
 
     @property
     def client(self) -> str | None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from nexusd.channels.channel import Telemetry
     from nexusd.channels.mcp.call_options import CallOptions
+    from nexusd.channels.mcp.exchange import Exchange
     from nexusd.definitions.conversation import Conversation
     from nexusd.definitions.execution import Execution
     from nexusd.definitions.principal import Principal
@@ -102,7 +103,7 @@ class Calls:
         self.observe = telemetry.observe
         self._tracer = telemetry.tracer
 
-    async def call(self, call: Call, via: Via, request_id: str) -> Outcome:
+    async def call(self, call: Call, via: Via, exchange: Exchange) -> Outcome:
         """Run a workflow to its end, and say that it was called.
 
         Raises:
@@ -111,9 +112,9 @@ class Calls:
         """
         started = time.perf_counter()
         status = Code.CANCELLED.value
-        trace = _trace(self._tracer, call.meta or {}, via)
+        trace = exchange.trace = _trace(self._tracer, call.meta or {}, via)
         try:
-            outcome = await self.run(call, request_id, trace)
+            outcome = await self.run(call, exchange)
             status = "ok" if outcome.code is None else outcome.code.value
         except NexusError as error:
             status = SUSPENDED if isinstance(error, QuestionsPending) else error.code.value
@@ -122,40 +123,42 @@ class Calls:
             # A client may call a tool by any name it makes up.
             tool = call.name if call.name in self.runtime.plans else "other"
             duration_s = time.perf_counter() - started
-            self.observe(
-                ToolCalled(tool, via.era, via.path, status, request_id, duration_s, shown(call.principal), *ids(trace))
-            )
+            told = (tool, via.era, via.path, status, exchange.request_id, duration_s)
+            self.observe(ToolCalled(*told, shown(call.principal), *ids(trace)))
             if trace is not None and trace.span is not None:
                 _end(trace.span, tool, status)
         return outcome
 
-    async def run(self, call: Call, request_id: str, trace: Trace | None = None) -> Outcome:
-        """Run a workflow to its end; see `call`."""
+    async def run(self, call: Call, exchange: Exchange) -> Outcome:
+        """Run a workflow to its end, and note in the exchange what was run; see `call`."""
         plan = self.runtime.plan(call.name)
+        exchange.workflow = call.name
         try:
             options = read_options(call.meta)
             invocation = Invocation(
                 workflow=call.name,
                 inputs=call.arguments,
                 channel="mcp",
-                request_id=request_id,
+                request_id=exchange.request_id,
                 principal=call.principal,
-                trace=trace,
+                trace=exchange.trace,
                 dry_run=options.dry_run,
                 idempotency_key=options.idempotency_key,
                 conversation=call.conversation,
             )
             execution = await self.runtime.execute(invocation)
+            exchange.execution_id = execution.id
             meta = _meta(execution, options)
             if call.shows_blocks:
                 blocks, rest = split(execution.outputs)
                 return Outcome(write_json(rest), is_error=False, meta=meta, blocks=blocks)
             return Outcome(self._document(plan, execution), is_error=False, meta=meta)
         except NexusError as error:
+            exchange.execution_id = error.execution_id
             is_question = isinstance(error, InputRequired) and call.conversation is not None
             if is_question or PLACEMENT[error.code] is not Placement.TOOL_RESULT:
                 raise
-            document = problem_document(error, status=self.statuses[error.code], request_id=request_id)
+            document = problem_document(error, status=self.statuses[error.code], request_id=exchange.request_id)
             return Outcome(write_json(document), is_error=True, code=error.code)
 
     def _document(self, plan: Plan, execution: Execution) -> bytes:

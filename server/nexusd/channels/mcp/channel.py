@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nexusd.channels.channel import problem_document
+from nexusd.channels.channel import REQUEST_ID, problem_document, request_id_for
 from nexusd.channels.connection import Limits
 from nexusd.channels.listener import Listener
-from nexusd.channels.mcp.caller import REQUEST_ID, principal_in
-from nexusd.definitions.execution import new_request_id
+from nexusd.channels.mcp.exchange import EXCHANGE, Exchange, exchange_in
 from nexusd.definitions.principal import shown
+from nexusd.definitions.trace import begin_trace, ids
 from nexusd.errors import RouteNotFound
 from nexusd.events import RequestFinished, RequestStarted
 
@@ -76,32 +76,58 @@ class McpChannel:
         """Answer one HTTP request, and say how that ended."""
         started = time.perf_counter()
         status = 499
-        request_id = scope[REQUEST_ID] = new_request_id()
+        exchange = scope[EXCHANGE] = _exchange(scope)
+        own = (REQUEST_ID, exchange.request_id.encode())
 
         async def noted(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message = {**message, "headers": [*message["headers"], own]}
             await send(message)
 
         self._observe(RequestStarted(self.name, scope["method"]))
         try:
             await self._respond(scope, receive, noted)
         finally:
-            route = self._server.route(scope["path"])
-            client = None if scope["client"] is None else scope["client"][0]
-            duration_s = time.perf_counter() - started
-            caller = shown(principal_in(scope))
-            self._observe(
-                RequestFinished(self.name, scope["method"], route, status, request_id, duration_s, client, caller)
+            self._tell(scope, exchange, status, time.perf_counter() - started)
+
+    def _tell(self, scope: Scope, exchange: Exchange, status: int, duration_s: float) -> None:
+        """Say how a request ended."""
+        client = scope["client"]
+        self._observe(
+            RequestFinished(
+                self.name,
+                scope["method"],
+                self._server.route(scope["path"]),
+                status,
+                exchange.request_id,
+                duration_s,
+                None if client is None else client[0],
+                shown(exchange.principal),
+                exchange.workflow,
+                exchange.execution_id,
+                *ids(exchange.trace),
             )
+        )
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self._server.endpoint(scope["path"])
         if endpoint is not None:
             await endpoint(scope, receive, send)
             return
-        body = msgspec.json.encode(problem_document(RouteNotFound(), status=404, request_id=new_request_id()))
+        problem = problem_document(RouteNotFound(), status=404, request_id=exchange_in(scope).request_id)
+        body = msgspec.json.encode(problem)
         headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 404, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def _exchange(scope: Scope) -> Exchange:
+    """What the head of a request says of it; a call may name another trace, and only a call is recorded in one."""
+    headers = dict(scope["headers"])
+    exchange = Exchange(request_id_for(headers.get(REQUEST_ID)))
+    parent = headers.get(b"traceparent")
+    if parent is not None:
+        exchange.trace = begin_trace(None, scope["method"], parent.decode("latin-1"))
+    return exchange

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
-from nexusd.channels.mcp.caller import caller_of
+from nexusd.channels.mcp.exchange import caller_of
 from nexusd.channels.mcp.resources import EXECUTIONS, MODELS, WORKFLOWS
 from nexusd.definitions.shape import OrNull, Scalar
 

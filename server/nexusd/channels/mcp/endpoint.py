@@ -19,16 +19,15 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp_types.methods import CacheableMethod
 
 from nexusd.channels.channel import problem_document
-from nexusd.channels.mcp.caller import caller_of
 from nexusd.channels.mcp.changes import changes, snapshot
 from nexusd.channels.mcp.completions import Completions
 from nexusd.channels.mcp.event_store import EventBudget
+from nexusd.channels.mcp.exchange import caller_of, exchange_in
 from nexusd.channels.mcp.fast_path import FastPath
 from nexusd.channels.mcp.prompts import Prompts
 from nexusd.channels.mcp.resources import Resources
 from nexusd.channels.mcp.subscriptions import Subscriptions
 from nexusd.channels.mcp.tools import Tools
-from nexusd.definitions.execution import new_request_id
 from nexusd.definitions.wire import write_json
 from nexusd.errors import MethodNotAllowed
 
@@ -178,7 +177,7 @@ class Endpoint:
         if self._sessions.stateless and scope["method"] != "POST":
             # Without sessions there is nothing to end, and nothing to say on a standing stream (spec revision
             # 2025-11-25, "Transports": a server that offers none answers 405).
-            await _only_post(send)
+            await _only_post(scope, send)
             return
         if self._fast_path is not None and scope["method"] == "POST":
             rest = await self._fast_path.answer(scope, receive, send)
@@ -202,8 +201,8 @@ class Endpoint:
                 transport.close_standalone_sse_stream()
 
 
-async def _only_post(send: Send) -> None:
-    problem = problem_document(MethodNotAllowed(), status=405, request_id=new_request_id())
+async def _only_post(scope: Scope, send: Send) -> None:
+    problem = problem_document(MethodNotAllowed(), status=405, request_id=exchange_in(scope).request_id)
     body = write_json(problem)
     headers = [
         (b"allow", b"POST"),

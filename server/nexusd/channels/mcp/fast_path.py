@@ -25,8 +25,8 @@ from starlette.requests import Request
 
 from nexusd.channels.connection import CANCEL_ON_DISCONNECT
 from nexusd.channels.mcp.call_options import DRY_RUN, IDEMPOTENCY_KEY
-from nexusd.channels.mcp.caller import principal_in, request_id_in
 from nexusd.channels.mcp.calls import Call, Via
+from nexusd.channels.mcp.exchange import exchange_in
 from nexusd.channels.mcp.tools import refusal
 from nexusd.definitions.wire import read_json
 from nexusd.errors import MalformedBody, NexusError
@@ -186,15 +186,16 @@ class FastPath:
         # The response is the call: who gives it up has cancelled (2026-07-28, "Cancellation").
         scope[CANCEL_ON_DISCONNECT] = True
         params = request.params
+        exchange = exchange_in(scope)
         call = Call(
             name=params.name,
             arguments=bytes(params.arguments),
             meta=_options(params.meta),
-            principal=principal_in(scope),
+            principal=exchange.principal,
         )
         answer = Answer(send, bytes(request.id))
         try:
-            outcome = await self._calls.call(call, _via(headers), request_id_in(scope))
+            outcome = await self._calls.call(call, _via(headers), exchange)
         except MalformedBody:
             answer.end()
             return False

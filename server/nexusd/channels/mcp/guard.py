@@ -17,7 +17,7 @@ from mcp.server.auth.provider import AccessToken
 
 from nexusd.channels.challenge import challenge
 from nexusd.channels.channel import problem_document
-from nexusd.channels.mcp.caller import PRINCIPAL, request_id_in
+from nexusd.channels.mcp.exchange import exchange_in
 from nexusd.channels.mcp.standing import answer_while, is_standing
 from nexusd.definitions.access import ANY_WORKFLOW, EVERYTHING
 from nexusd.errors import Code, Forbidden, MethodNotAllowed, NexusError, RateLimited, Unauthenticated
@@ -126,22 +126,24 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        request_id = request_id_in(scope)
+        exchange = exchange_in(scope)
+        request_id = exchange.request_id
         held: frozenset[str] = frozenset()
         try:
             if scope["path"] == WELL_KNOWN or scope["path"].startswith(f"{WELL_KNOWN}/"):
                 await self._tell_metadata(scope, send)
                 return
-            principal = await self._authenticator(scope["headers"], **_place(scope, request_id))
+            place = _place(scope, request_id)
+            principal = exchange.principal = await self._authenticator(scope["headers"], **place)
             held = principal.scopes
             if scope["method"] == "POST" and EVERYTHING not in held:
                 receive = await self._checked(principal, receive)
         except NexusError as error:
             await self._refuse(error, request_id, held, send)
             return
-        scope[PRINCIPAL], scope["user"] = principal, _user(principal.id, principal.sight)
+        scope["user"] = _user(principal.id, principal.sight)
         if is_standing(scope):
-            is_known = partial(self._authenticator.still_knows, scope["headers"], **_place(scope, request_id))
+            is_known = partial(self._authenticator.still_knows, scope["headers"], **place)
             await answer_while(is_known, self._app, scope, receive, send)
         else:
             await self._app(scope, receive, send)

@@ -12,11 +12,10 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from nexusd.channels.channel import execution_view, graph_view, problem_document, workflow_view
-from nexusd.channels.mcp.caller import caller_of
 from nexusd.channels.mcp.calls import Call
+from nexusd.channels.mcp.exchange import caller_of, exchange_of
 from nexusd.channels.mcp.paging import page
 from nexusd.channels.mcp.tool import title_of
-from nexusd.definitions.execution import new_request_id
 from nexusd.definitions.shape import Record, Scalar
 from nexusd.definitions.text_template import render_text
 from nexusd.definitions.wire import write_json
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
 
     from nexusd.channels.mcp.calls import Calls
+    from nexusd.channels.mcp.exchange import Exchange
     from nexusd.channels.mcp.view import View
     from nexusd.definitions.model import Model
     from nexusd.definitions.principal import Principal
@@ -118,10 +118,10 @@ class Resources:
         Raises:
             MCPError: nothing that this caller may read, or it cannot be read.
         """
-        principal = caller_of(context)
-        contents = self._read_own(params.uri, principal)
+        exchange = exchange_of(context)
+        contents = self._read_own(params.uri, exchange.principal)
         if contents is None:
-            contents = await self._read_declared(params.uri, principal)
+            contents = await self._read_declared(params.uri, exchange)
         if contents is None:
             modern = context.protocol_version in MODERN_PROTOCOL_VERSIONS
             code = types.INVALID_PARAMS if modern else RESOURCE_NOT_FOUND
@@ -167,17 +167,15 @@ class Resources:
             view["error"] = problem_document(record.failure, status=status, request_id=record.request_id)
         return view
 
-    async def _read_declared(self, uri: str, principal: Principal) -> Contents | None:
+    async def _read_declared(self, uri: str, exchange: Exchange) -> Contents | None:
         # One without variables is meant before a template that it happens to fit.
-        for resource in sorted(self._view.resources(principal), key=lambda each: len(each.uri.variables)):
+        for resource in sorted(self._view.resources(exchange.principal), key=lambda each: len(each.uri.variables)):
             values = resource.uri.match(uri)
             if values is not None:
-                return await self._contents(resource, uri, values, principal)
+                return await self._contents(resource, uri, values, exchange)
         return None
 
-    async def _contents(
-        self, resource: Resource, uri: str, values: Mapping[str, str], principal: Principal
-    ) -> Contents:
+    async def _contents(self, resource: Resource, uri: str, values: Mapping[str, str], exchange: Exchange) -> Contents:
         if resource.file is not None:
             return await read_contents(resource.file, uri, resource.mime_type)
         if resource.text is not None:
@@ -187,8 +185,9 @@ class Resources:
                 raise MCPError(types.INVALID_PARAMS, error.detail, {"uri": uri}) from error
             return types.TextResourceContents(uri=uri, mime_type=resource.mime_type, text=text)
         try:
-            call = Call(name=str(resource.workflow), arguments=write_json(values), meta=None, principal=principal)
-            outcome = await self._calls.run(call, new_request_id())
+            name, arguments = str(resource.workflow), write_json(values)
+            call = Call(name=name, arguments=arguments, meta=None, principal=exchange.principal)
+            outcome = await self._calls.run(call, exchange)
         except NexusError as error:
             raise MCPError(types.INVALID_PARAMS, error.detail, {"uri": uri}) from error
         text = outcome.document.decode()

@@ -17,7 +17,7 @@ from mcp.server.subscriptions import (
     ToolsListChanged,
 )
 
-from nexusd.channels.mcp.caller import caller_of
+from nexusd.channels.mcp.exchange import caller_of
 from nexusd.channels.mcp.resources import EXECUTIONS
 from nexusd.definitions.principal import shown
 from nexusd.errors import ExecutionNotFound

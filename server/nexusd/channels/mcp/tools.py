@@ -9,9 +9,9 @@ import msgspec
 from mcp.shared.exceptions import MCPError
 from starlette.requests import Request
 
-from nexusd.channels.mcp.caller import caller_of, request_id_of
 from nexusd.channels.mcp.calls import Call, Via
 from nexusd.channels.mcp.conversation import McpConversation
+from nexusd.channels.mcp.exchange import caller_of, exchange_of
 from nexusd.channels.mcp.paging import page
 from nexusd.channels.mcp.problems import PLACEMENT, Placement
 from nexusd.definitions.wire import write_json
@@ -72,6 +72,7 @@ class Tools:
         """Run the workflow; whatever goes wrong after it was found is a result with `is_error`."""
         if self._view.hides(params.name):
             raise refusal(WorkflowNotFound(f"there is no workflow named {params.name[:64]!r}"))
+        exchange = exchange_of(context)
         conversation = McpConversation(
             context, params, nodes=self._view.nodes(params.name), quiet_below=self._subscriptions.level(context)
         )
@@ -79,7 +80,7 @@ class Tools:
             name=params.name,
             arguments=await _arguments(context, params),
             meta=context.meta,
-            principal=caller_of(context),
+            principal=exchange.principal,
             conversation=conversation,
             shows_blocks=self._view.shows_blocks(params.name),
         )
@@ -87,7 +88,7 @@ class Tools:
             era = "2026" if context.protocol_version >= STATELESS else "2025"
             headers = context.request.headers if isinstance(context.request, Request) else {}
             via = Via(era, "sdk", headers.get("traceparent"), headers.get("tracestate", ""))
-            return _result(await self._calls.call(call, via, request_id_of(context)))
+            return _result(await self._calls.call(call, via, exchange))
         except InputRequired as error:
             if conversation.unanswerable:
                 data = {"requiredCapabilities": conversation.unanswerable}
