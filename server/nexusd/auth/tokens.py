@@ -7,6 +7,7 @@ that its issuer publishes. What the token says of itself only has to agree.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -29,6 +30,7 @@ FindKeys: TypeAlias = Callable[[str | None], Awaitable[Sequence[VerifyingKey]]]
 """The keys that may have signed a token with this key id."""
 
 _REQUIRED: Final = ["exp", "iss", "aud"]
+_TIMES: Final = frozenset({"exp", "nbf", "iat"})
 _REASONS: Final[Mapping[type[exceptions.PyJWTError], tuple[str, str]]] = {
     exceptions.ExpiredSignatureError: ("expired", "the token has expired"),
     exceptions.ImmatureSignatureError: ("not_yet_valid", "the token is not valid yet"),
@@ -38,6 +40,7 @@ _REASONS: Final[Mapping[type[exceptions.PyJWTError], tuple[str, str]]] = {
     exceptions.InvalidSignatureError: ("signature", "the token is not signed by a key that is trusted"),
     exceptions.InvalidAlgorithmError: ("signature", "the token is not signed by a key that is trusted"),
 }
+_UNFIT: Final = re.compile("[\\0\\ud800-\\udfff]")
 _INVALID: Final = ("malformed", "the token is not valid")
 
 
@@ -92,15 +95,23 @@ class Tokens:
 
     def _decoded(self, token: bytes, algorithm: str, key: object) -> dict[str, Any]:
         settings = self._settings
-        return jwt.decode(
-            token,
-            key,  # type: ignore[arg-type] # as get_default_algorithms or PyJWK have made it
-            algorithms=[algorithm],
-            audience=settings.audience,
-            issuer=settings.issuer,
-            leeway=settings.leeway_s,
-            options={"require": _REQUIRED},
-        )
+        try:
+            claims = jwt.decode(
+                token,
+                key,  # type: ignore[arg-type] # as get_default_algorithms or PyJWK have made it
+                algorithms=[algorithm],
+                audience=settings.audience,
+                issuer=settings.issuer,
+                leeway=settings.leeway_s,
+                options={"require": _REQUIRED},
+            )
+            for name in _TIMES & claims.keys():
+                float(claims[name])
+        except OverflowError as error:
+            raise exceptions.DecodeError("a time is beyond every number") from error
+        if not _is_plain(claims):
+            raise exceptions.DecodeError("a text has a character that nothing else takes")
+        return claims
 
     def _verified(self, claims: dict[str, Any], token: bytes) -> Verified:
         scopes: set[str] = set()
@@ -112,6 +123,21 @@ class Tokens:
                 scopes |= {item for item in value if isinstance(item, str)}
         principal = Principal(f"jwt:{_subject(claims, token)}", frozenset(scopes), claims)
         return Verified(principal, float(claims["exp"]) + self._settings.leeway_s)
+
+
+def _is_plain(claims: object) -> bool:
+    """Whether no text in it has a NUL or half a surrogate pair: escapes can name them (RFC 8259, section 8.2)."""
+    left = [claims]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            if _UNFIT.search(value) is not None:
+                return False
+        elif isinstance(value, dict):
+            left += [*value.keys(), *value.values()]
+        elif isinstance(value, list):
+            left += value
+    return True
 
 
 def _subject(claims: Mapping[str, object], token: bytes) -> str:

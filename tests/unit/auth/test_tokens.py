@@ -5,6 +5,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from jwt import api_jws
 
 from nexusd.auth.jwks import JwksUnreadable, KeySet, read_jwks
 from nexusd.auth.tokens import Tokens, find_keys
@@ -96,10 +97,33 @@ async def test_scopes_are_words_or_a_list(more: dict[str, object], expected: set
         ({"iss": ISSUER + "/"}, "issuer"),
         ({"iss": None}, "incomplete"),
         ({"sub": 5}, "malformed"),
+        ({"exp": 10**400}, "malformed"),
+        ({"nbf": -(10**400)}, "malformed"),
+        ({"iat": -(10**400)}, "malformed"),
+        ({"sub": "a\ud800"}, "malformed"),
+        ({"sub": "a\0"}, "malformed"),
+        ({"scope": "a \udfff"}, "malformed"),
+        ({"tenant": "\0"}, "malformed"),
+        ({"groups": [["a"], {"names": ["b", "\ud800"]}]}, "malformed"),
+        ({"names": {"\udc00": True}}, "malformed"),
     ],
 )
 async def test_a_signed_token_that_is_not_for_here_and_now_is_refused(more: dict[str, object], expected: str) -> None:
     assert await reason(HS256, signed(SECRET, "HS256", claims(**more))) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("exp", b"1e400"), ("exp", b"Infinity"), ("nbf", b"NaN"), ("exp", b"1" * 5000)]
+)
+async def test_a_time_that_is_no_number_is_refused(name: str, text: bytes) -> None:
+    payload = json.dumps(claims(**{name: "here"})).encode().replace(b'"here"', text)
+    token = api_jws.encode(payload, SECRET, "HS256")
+
+    assert await reason(HS256, token) == "malformed"
+
+
+async def test_letters_of_any_script_are_plain() -> None:
+    assert (await principal(HS256, signed(SECRET, "HS256", claims(sub="Zoë \U0001f600")))).id == "jwt:Zoë \U0001f600"
 
 
 async def test_clocks_may_differ_by_the_leeway() -> None:
