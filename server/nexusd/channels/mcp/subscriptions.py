@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mcp.server.subscriptions import ServerEvent
 
     from nexusd.definitions.principal import Principal
-    from nexusd.engines.history import History
+    from nexusd.engines.history import History, Record
     from nexusd.events import Observer
 
 MAX_SUBSCRIPTIONS: Final = 1024
@@ -83,12 +83,13 @@ class Subscriptions:
     async def subscribe(
         self, context: ServerRequestContext[dict[str, object], object], params: types.SubscribeRequestParams
     ) -> types.EmptyResult:
-        """`resources/subscribe` of an earlier revision."""
+        """`resources/subscribe` of an earlier revision; of what is not there for the caller nothing is ever told."""
         uris = self._session(context).uris
-        if len(uris) < MAX_SUBSCRIPTIONS and params.uri not in uris:
+        principal = caller_of(context)
+        if len(uris) < MAX_SUBSCRIPTIONS and params.uri not in uris and self._is_there(params.uri, principal):
             uris.add(params.uri)
             self._observe(SubscriptionsChanged(1))
-            self._watch(params.uri, caller_of(context))
+            self._watch(params.uri, principal)
         return types.EmptyResult()
 
     async def unsubscribe(
@@ -104,12 +105,19 @@ class Subscriptions:
     async def listen(
         self, context: ServerRequestContext[dict[str, object], object], params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
-        """`subscriptions/listen` of 2026-07-28: the answer is the stream."""
-        for uri in (params.notifications.resource_subscriptions or ())[:MAX_SUBSCRIPTIONS]:
-            self._watch(uri, caller_of(context))
+        """`subscriptions/listen` of 2026-07-28: the answer is the stream.
+
+        Its first message says what will be told: executions that are there for the caller, and no others.
+        """
+        wanted = params.notifications
+        principal = caller_of(context)
+        uris = [uri for uri in wanted.resource_subscriptions or () if self._is_there(uri, principal)]
+        for uri in uris[:MAX_SUBSCRIPTIONS]:
+            self._watch(uri, principal)
+        told = params.model_copy(update={"notifications": wanted.model_copy(update={"resource_subscriptions": uris})})
         self._observe(SubscriptionsChanged(1))
         try:
-            return await self._listen(context, params)
+            return await self._listen(context, told)
         finally:
             self._observe(SubscriptionsChanged(-1))
 
@@ -143,15 +151,23 @@ class Subscriptions:
             self._observe(SubscriptionsChanged(-len(session.uris)))
             self._observe(SessionClosed(principal))
 
+    def _record(self, uri: str, principal: Principal) -> Record | None:
+        """The execution of a URI, if there is one that this caller may see."""
+        try:
+            return self._history.get(uri.removeprefix(EXECUTIONS), principal)
+        except ExecutionNotFound:
+            return None
+
+    def _is_there(self, uri: str, principal: Principal) -> bool:
+        """Whether what happens to a URI may be told to this caller: an execution's end is news for who may see it."""
+        return not uri.startswith(EXECUTIONS) or self._record(uri, principal) is not None
+
     def _watch(self, uri: str, principal: Principal) -> None:
         """Tell when an execution has ended, if the URI is one's that still runs."""
         if not uri.startswith(EXECUTIONS) or uri in self._watched:
             return
-        try:
-            record = self._history.get(uri.removeprefix(EXECUTIONS), principal)
-        except ExecutionNotFound:
-            return
-        if record.task is None:
+        record = self._record(uri, principal)
+        if record is None or record.task is None:
             return
 
         async def wait() -> None:
