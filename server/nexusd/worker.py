@@ -113,7 +113,8 @@ async def _serve(
             # Whoever was told where the outcome of a run will be found finds it at the successor.
             with contextlib.suppress(LineError):
                 await line.ask("legacy", runtime.history.written(), LEGACY_S)
-                if watch.monitoring is not None:
+            if watch.monitoring is not None:
+                with contextlib.suppress(LineError):
                     await line.ask(METRICS, watch.monitoring.report(), LEGACY_S)
             return code
         finally:

@@ -23,7 +23,7 @@ from nexusd.supervisor.reload import Reloads
 from nexusd.supervisor.signals import own_signals
 from nexusd.supervisor.worker_process import WorkerProcess, start_worker
 from nexusd.telemetry.crew_counts import SUBJECT as METRICS
-from nexusd.telemetry.crew_counts import CrewCounts
+from nexusd.telemetry.crew_counts import CrewCounts, read_report
 
 if TYPE_CHECKING:
     import socket
@@ -152,6 +152,7 @@ class Workforce:
         worker = await start_worker(order.written(), descriptors, self._answering, self._observe)
         if self._counts is not None:
             leave = self._counts.leave
+            self._counts.enter(worker.pid)
             worker.exited.add_done_callback(lambda _exited: leave(worker.pid))
         return worker
 
@@ -164,7 +165,7 @@ class Workforce:
                 return None
             if subject == METRICS:
                 if self._counts is not None:
-                    self._counts.note(body)
+                    self._counts.note(read_report(body))
                 return None
             about, question = body if isinstance(body, list) else ("", None)
             answers = await self._crew.gather(about, question, but=worker)

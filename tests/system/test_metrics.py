@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import socket
+import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 import httpx
 import pytest
@@ -13,9 +17,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from nexusd.telemetry.families import FAMILIES
 from tests.support.daemon import Daemon
 from tests.support.scrapes import Scraped, scrape
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 REGISTRY: Final = """\
 version: 1
@@ -233,3 +234,31 @@ def test_one_scrape_is_the_sum_over_workers_also_of_those_that_have_ended(folder
     assert count(after[0], "nexusd_build_info") == 1
     assert count(after[0], "nexusd_channel_up") == 2
     assert count(after[0], "nexusd_startup_duration_seconds", phase="ready") > 0
+
+
+def children(pid: int) -> set[int]:
+    """The processes that a process has started and that run."""
+    return {int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_count_goes_down_while_workers_are_replaced_or_killed(folder: Path, database_url: str) -> None:
+    executions = "nexusd_workflow_executions_total"
+    daemon = monitored(folder, database_url)
+    daemon.arguments = ("--workers", "2")
+    with daemon:
+        for i in range(20):
+            assert daemon.execute("add_contact", {"email": f"{i}@b.example"}).status_code == 200
+        seen = [count(scrape(daemon.http), executions)]
+        daemon.process.send_signal(signal.SIGHUP)
+        while sum(line["event"] == "worker.replaced" for line in daemon.log) < 2:
+            seen.append(count(scrape(daemon.http), executions))
+        for worker in children(daemon.process.pid):
+            os.kill(worker, signal.SIGKILL)
+            while sum(line["event"] == "worker.exited" for line in daemon.log) == 0:
+                with contextlib.suppress(httpx.HTTPError):
+                    seen.append(count(scrape(daemon.http), executions))
+            daemon.log[:] = [line for line in daemon.log if line["event"] != "worker.exited"]
+        seen += [count(scrape(daemon.http), executions) for _ in range(4)]
+
+    assert seen == [20] * len(seen)

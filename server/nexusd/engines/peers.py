@@ -15,7 +15,13 @@ Answerer: TypeAlias = Callable[[object], Awaitable[object]]
 
 
 class Peers(Protocol):
-    """This process and those that serve with it."""
+    """This process and those that serve with it.
+
+    Attributes:
+        has_others: there are such, whether or not they answer now.
+    """
+
+    has_others: bool
 
     def answer(self, subject: str, answerer: Answerer) -> None:
         """Have questions about a subject answered; called once for each subject, before the process serves."""
@@ -26,6 +32,8 @@ class Peers(Protocol):
 
 class Alone:
     """The only process."""
+
+    has_others = False
 
     def answer(self, subject: str, answerer: Answerer) -> None:
         """Nobody will ask."""

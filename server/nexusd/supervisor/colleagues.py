@@ -16,6 +16,8 @@ GATHER_S: Final = 5.0
 class Colleagues:
     """This worker and the others."""
 
+    has_others = True
+
     def __init__(self) -> None:
         self._answerers: dict[str, Answerer] = {}
         self._line: Line | None = None

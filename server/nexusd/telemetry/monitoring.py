@@ -8,6 +8,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from nexusd.errors import Overloaded
 from nexusd.telemetry import families
 from nexusd.telemetry.crew_counts import SUBJECT, read_report
 from nexusd.telemetry.exposition import Scrape
@@ -33,6 +34,7 @@ class Monitoring:
 
     def __init__(self, metrics: Metrics, log: LogSink) -> None:
         self.metrics = metrics
+        self._reports = 0
         metrics.read(families.LINES_DROPPED, lambda: [((), log.dropped)])
 
     @contextlib.asynccontextmanager
@@ -59,10 +61,19 @@ class Monitoring:
 
     def report(self) -> list[object]:
         """What this process has counted, for its parent and for who serves with it."""
-        return [os.getpid(), self.metrics.snapshot()]
+        self._reports += 1
+        return [os.getpid(), self._reports, self.metrics.snapshot()]
 
     async def _reported(self, _question: object) -> object:
         return self.report()
 
     async def _others(self, peers: Peers) -> list[Snapshot]:
-        return [read_report(each)[1] for each in await peers.ask_others(SUBJECT, self.report())]
+        """What the other processes have counted, and their parent, which answers for those that do not.
+
+        Raises:
+            Overloaded: it does not answer; without the others every count would go down.
+        """
+        told = await peers.ask_others(SUBJECT, self.report())
+        if not told and peers.has_others:
+            raise Overloaded("the other processes of this server cannot be asked now; try again later")
+        return [read_report(each).snapshot for each in told]
