@@ -327,9 +327,10 @@ def check_common(nodes: list[Drawn], plan: Plan, world: World, expected: Expecte
         assert world.most[drawn.id] <= drawn.concurrency
     for node in plan.nodes:
         started = [i for i, event in enumerate(world.log) if event == ("start", node.id)]
-        for needed in node.needs:
-            ended = [i for i, event in enumerate(world.log) if event[1] == plan.nodes[needed].id]
-            assert not started or not ended or max(ended) < min(started)
+        for needed in (by_id[plan.nodes[index].id] for index in node.needs if started):
+            ended = [i for i, event in enumerate(world.log) if event[1] == needed.id]
+            assert max(ended, default=-1) < min(started)
+            assert bool(ended) == (needed.id in expected.ran and bool(needed.places))
 
 
 @given(graphs(), st.booleans())
