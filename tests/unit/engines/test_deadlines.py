@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,6 +69,85 @@ def test_one_timer_serves_blocks_that_end_before_it() -> None:
         return len(made)
 
     assert run_in_virtual_time(timers()) == 1
+
+
+def test_a_timer_gives_way_to_that_of_an_earlier_deadline() -> None:
+    async def waiting() -> list[float]:
+        deadlines = Deadlines()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        timers: list[asyncio.TimerHandle] = []
+        call_at = loop.call_at
+
+        def noted(when: float, *args: object, **kwargs: object) -> asyncio.TimerHandle:
+            timers.append(call_at(when, *args, **kwargs))  # type: ignore[arg-type]
+            return timers[-1]
+
+        loop.call_at = noted  # type: ignore[method-assign]
+        for limit_s in (40, 30, 20, 10):
+            with deadlines.at(begun + limit_s):
+                pass
+        return [timer.when() - begun for timer in timers if not timer.cancelled()]
+
+    assert run_in_virtual_time(waiting()) == [10]
+
+
+@pytest.mark.parametrize("limit_s", [0.0002, 0.0013, 0.9996, 4.9999])
+def test_a_timer_that_is_a_fraction_of_its_tick_too_early_postpones_no_end(limit_s: float) -> None:
+    async def late() -> float:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        with pytest.raises(DeadlineExceeded), Deadlines().at(begun + limit_s):
+            await asyncio.Event().wait()
+        return loop.time() - begun
+
+    tick_s = 0.001
+    assert run_in_virtual_time(late(), tick_s=tick_s) <= max(tick_s, limit_s) + 1e-9
+
+
+def test_task_that_has_left_its_block_goes_on_past_the_deadline() -> None:
+    async def goes_on() -> tuple[str, float]:
+        deadlines = Deadlines()
+        with deadlines.at(asyncio.get_running_loop().time() + 5):
+            await asyncio.sleep(1)
+        return await ended(deadlines, 30, 20)
+
+    assert run_in_virtual_time(goes_on()) == ("done", 20.0)
+
+
+def test_task_that_outlived_a_cancellation_is_late_at_its_deadline() -> None:
+    async def stubborn() -> tuple[str, float]:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(10)
+        return await ended(Deadlines(), 2, 5)
+
+    async def outlived() -> tuple[str, float]:
+        task = asyncio.create_task(stubborn())
+        await asyncio.sleep(1)
+        task.cancel()
+        return await task
+
+    assert run_in_virtual_time(outlived()) == ("late", 2.0)
+
+
+def test_what_a_task_does_to_end_after_its_deadline_is_not_disturbed() -> None:
+    async def work(deadlines: Deadlines) -> None:
+        try:
+            await asyncio.sleep(5)
+        finally:
+            # Meanwhile the timer is set again, and passes.
+            assert await asyncio.create_task(ended(deadlines, 0.5, 2)) == ("late", 0.5)
+            await asyncio.sleep(3)
+
+    async def cleared() -> float:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        deadlines = Deadlines()
+        with pytest.raises(DeadlineExceeded), deadlines.at(begun + 1):
+            await work(deadlines)
+        return loop.time() - begun
+
+    assert run_in_virtual_time(cleared()) == 4.5
 
 
 def test_cancelled_task_is_cancelled_and_not_late() -> None:
