@@ -279,6 +279,9 @@ def _begun(
         params, scope = _connected(node, scope)
     else:
         params = node.render(scope)
+    deadline = frame.deadline
+    if node.timeout_s is not None:
+        deadline = min(deadline, asyncio.get_running_loop().time() + node.timeout_s)
     context = NodeContext(
         session=session,
         database=run.database,
@@ -286,7 +289,7 @@ def _begun(
         execution_id=run.id,
         node=frame.prefix + node.id,
         now=run.now,
-        deadline=frame.deadline,
+        deadline=deadline,
         observe=run.observe,
         input=scope.input,
         pointers=node.pointers,
@@ -295,7 +298,7 @@ def _begun(
         once=None if run.keyed is None else run.keyed.once,
     )
     if frame.plan.callees:
-        inner = frame if span is None else replace(frame, span=span)
+        inner = replace(frame, span=span or frame.span, deadline=deadline)
         context.run_workflow = partial(_run_workflow, inner, session, place)
     return node.run(params, context) if node.timeout_s is None else _bounded(node, params, context)
 
@@ -313,13 +316,11 @@ def _connected(node: PlannedNode, scope: Scope) -> tuple[dict[str, object], Scop
 
 async def _bounded(node: PlannedNode, params: dict[str, object], context: NodeContext) -> object:
     """Run a node that has a time limit of its own."""
-    limit_s = node.timeout_s or 0.0
-    context.deadline = min(context.deadline, asyncio.get_running_loop().time() + limit_s)
     try:
         async with asyncio.timeout_at(context.deadline + GRACE_S):
             return await node.run(params, context)
     except TimeoutError as error:
-        message = f"the node took longer than its {limit_s:g} s"
+        message = f"the node took longer than its {node.timeout_s:g} s"
         raise DeadlineExceeded(message) from error
 
 
@@ -328,13 +329,15 @@ async def _run_workflow(
 ) -> Mapping[str, object]:
     """Run one of the plan's callees as a part of the run."""
     plan = frame.plan.callees[name]
-    deadline = min(frame.deadline, asyncio.get_running_loop().time() + plan.workflow.timeout_s)
+    own = asyncio.get_running_loop().time() + plan.workflow.timeout_s
+    deadline = min(frame.deadline, own)
     uuid = frame.scope.uuid
     prefix = f"{frame.prefix}{place}."
     try:
         scope = Scope(plan.decode(write_json(inputs)), {}, frame.run.now, lambda at: uuid(f"{prefix}{at}"))
         inner = Frame(frame.run, plan, scope, session, frame.shared, deadline, prefix, frame.span)
-        async with asyncio.timeout_at(deadline + GRACE_S):
+        # Where the limit is that of the node or the run, they say so.
+        async with asyncio.timeout_at(own + GRACE_S if own < frame.deadline else None):
             if frame.shared or not plan.transaction:
                 return await run_frame(inner)
             async with session.atomic() as transaction:

@@ -120,6 +120,8 @@ def _transaction(workflow: Workflow, parts: Sequence[Part], callees: Mapping[str
         return False
     if any(callee.transaction for callee in callees.values()) or any(part.foreach is not None for part in databases):
         return True
+    if callees and mode is TransactionMode.ALL:
+        return True
     # One write alone commits by itself; beside another node that may fail after it, it must be possible to undo.
     return len(databases) > 1 or (len(parts) > 1 and any(part.effects.writes for part in databases))
 

@@ -58,6 +58,24 @@ def test_who_knows_what_became_of_a_statement_at_the_limit_has_time_to_say_so(
     assert bench.ended_s == pytest.approx(limit_s + 0.05, abs=0.01)
 
 
+@pytest.mark.parametrize(("outer_s", "node_s", "seen_s"), [(1, None, 1), (1, 3, 1), (3, 1, 1), (None, None, 5)])
+def test_the_limit_of_a_node_holds_for_what_it_runs(outer_s: float | None, node_s: float | None, seen_s: float) -> None:
+    async def tells(_params: Mapping[str, object], context: NodeContext) -> object:
+        return round(context.deadline - asyncio.get_running_loop().time(), 3)
+
+    bench = Bench({"x": tells})
+
+    outputs = bench.run(
+        inside("a", "inner", timeout_s=outer_s), others=(workflow("inner", call("x", timeout_s=node_s)),)
+    )
+    assert outputs == {"a": {"x": seen_s}}
+
+
+def test_a_node_says_that_it_was_its_limit_and_not_that_of_the_workflow_inside() -> None:
+    with pytest.raises(DeadlineExceeded, match="the node took longer than its 1 s"):
+        Bench({"x": hangs}).run(inside("a", "inner", timeout_s=1), others=(workflow("inner", call("x")),))
+
+
 def test_a_workflow_inside_says_that_it_was_its_own_limit() -> None:
     inner = workflow("inner", call("x"), timeout_s=1)
 

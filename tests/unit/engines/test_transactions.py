@@ -89,6 +89,16 @@ def test_a_failure_inside_takes_back_what_its_transaction_wrote(
     assert writers.bench.rows.all == kept
 
 
+@pytest.mark.parametrize(("outer", "kept"), [(NONE, ["w.b", "w.x"]), (ALL, [])])
+def test_a_workflow_inside_is_whole_also_where_it_is_alone(outer: TransactionMode, kept: list[str]) -> None:
+    writers = Writers("b", "x")
+    within = workflow("inner", call("b"), call("x", params={"after": "{{ b }}"}), transaction=NONE)
+
+    with pytest.raises(NodeFailed):
+        writers.bench.run(inside("w", "inner"), others=(within,), transaction=outer)
+    assert writers.bench.rows.all == kept
+
+
 @pytest.mark.parametrize(("outer", "inner"), [(NONE, ALL), (ALL, NONE), (ALL, ALL)])
 def test_a_run_goes_on_without_what_a_failed_workflow_in_a_transaction_wrote(
     outer: TransactionMode, inner: TransactionMode
