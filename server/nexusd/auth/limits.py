@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MAX_CALLERS: Final = 65536
 """How many callers are kept apart; beyond, the one that was not seen for longest begins anew."""
 
+DIGITS: Final = 6
+"""Of seconds: what lies behind them is rounding, and would add a whole second where seconds are told."""
+
 _REACHED: Final = {
     "workflow": "too many runs of this workflow; try again later",
     "default": "too many requests; try again later",
@@ -59,7 +62,7 @@ class Gcra:
 
     def standing(self, policy: str, caller: Hashable, now: float) -> Standing:
         """How the caller stands."""
-        reset_s = self._whole_at.get(caller, 0.0) - now
+        reset_s = round(self._whole_at.get(caller, 0.0) - now, DIGITS)
         if reset_s < 0:
             reset_s = 0.0
         remaining = int((self.per_s - reset_s) / self._interval_s + 1e-6)

@@ -99,3 +99,11 @@ def test_a_limit_that_was_changed_holds_from_the_next_run() -> None:
         limits.take(ALICE, LIMITED, None)
 
     limits.take(ALICE, Workflow(name="limited", nodes=(), rate_limit=RateLimit(5, 10)), None)
+
+
+@given(st.floats(0, 1e9))
+def test_how_long_until_the_allowance_is_whole_is_told_without_what_rounding_adds(now: float) -> None:
+    limit = Gcra(2, 3600)
+    limit.take("caller", now)
+
+    assert limit.standing("workflow", "caller", now).reset_s == 1800
