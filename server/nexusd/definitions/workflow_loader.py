@@ -99,6 +99,9 @@ def _read_inputs(entry: Entry) -> dict[str, DeclaredInput]:
         required = None
         if isinstance(option.value, dict) and "required" in option.value:
             required = option.child("required").flag()
+        if required and field is not None and field.has_default:
+            hint = "an input with a default may be left out; say one of the two"
+            option.child("required").wrong(f"the input {name!r} is required and has a default", hint)
         if field is not None:
             inputs[name] = DeclaredInput(field, required)
     return inputs

@@ -13,7 +13,7 @@ from nexusd.definitions.field_schema import portable
 from nexusd.definitions.model import MISSING
 from nexusd.definitions.workflow import TransactionMode
 from nexusd.planning.control import FAIL, rescues
-from nexusd.planning.inputs import compile_decoder
+from nexusd.planning.inputs import compile_decoder, inputs_schema
 from nexusd.planning.plan import Plan, PlannedNode, Strategy
 from nexusd.planning.render import compile_outputs, compile_params, compile_path, compile_value
 
@@ -81,7 +81,7 @@ def assemble(workflow: Workflow, parts: Sequence[Part], around: Surroundings) ->
         nodes=tuple(_planned(i, part, order, workflow, around) for i, part in enumerate(parts)),
         inputs=around.inputs,
         outputs=around.outputs,
-        inputs_schema=portable(around.inputs.schema()),
+        inputs_schema=inputs_schema(around.inputs, defaults),
         outputs_schema=portable(around.outputs.schema()),
         decode=compile_decoder(around.inputs, defaults),
         strategy=Strategy.LINEAR if linear else Strategy.PARALLEL,

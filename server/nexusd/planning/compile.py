@@ -104,7 +104,8 @@ class _Compiler:
         check_takeovers(workflow, self._graph.needs, self._gatherers, self._problem)
         mapping = None
         if workflow.outputs is not None:
-            mapping = Outputs(workflow.outputs, self._names, self._visible, self._problem)
+            defaulted = frozenset(name for name, each in workflow.inputs.items() if each.field.has_default)
+            mapping = Outputs(workflow.outputs, self._names, self._visible, self._problem, defaulted)
             mapping.note_inputs(self._inputs)
         inputs = self._inputs.infer()
         for part in self._parts.values():

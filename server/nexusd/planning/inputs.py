@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from nexusd.definitions.field_schema import portable
 from nexusd.definitions.model import FieldType
 from nexusd.definitions.shape import ANYTHING, Record, Scalar, escape
 from nexusd.definitions.wire import read_json
@@ -118,9 +119,10 @@ class InputTable:
         self.report(path, message, "no value is both")
 
     def _required(self, name: str, uses: list[Use], declaration: DeclaredInput | None) -> bool:
+        if declaration is not None and declaration.field.has_default:
+            # It is never missing, so it may stand anywhere.
+            return False
         declared = None if declaration is None else declaration.required
-        if declaration is not None and declared is None and declaration.field.has_default:
-            declared = False
         if declared is True:
             return True
         needed = [use for use in uses if not use.defaulted and (use.slot is None or not use.slot.optional)]
@@ -131,6 +133,19 @@ class InputTable:
             if use.slot is None or not use.slot.droppable:
                 self.report(use.path, message, "")
         return False
+
+
+def inputs_schema(inputs: Record, defaults: Mapping[str, object]) -> dict[str, object]:
+    """The JSON Schema of an inputs object; each input has the default that counts when it is left out, and no other."""
+    schema = portable(inputs.schema())
+    properties = {}
+    for name, shape in inputs.properties.items():
+        part = portable(shape.schema())
+        if name in inputs.required:
+            # It is of a column, which gets its default where the input fills it and nowhere else.
+            part.pop("default", None)
+        properties[name] = {**part, "default": defaults[name]} if name in defaults else part
+    return {**schema, "properties": properties}
 
 
 def compile_decoder(inputs: Record, defaults: Mapping[str, object]) -> InputDecoder:

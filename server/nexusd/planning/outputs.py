@@ -32,13 +32,22 @@ class Outputs:
         names: of the workflow.
         visible: what the templates can see.
         report: is told of problems.
+        defaulted: inputs with a default, which are never missing.
     """
 
-    def __init__(self, declared: Mapping[str, object], names: Names, visible: Visible, report: Report) -> None:
+    def __init__(
+        self,
+        declared: Mapping[str, object],
+        names: Names,
+        visible: Visible,
+        report: Report,
+        defaulted: frozenset[str] = frozenset(),
+    ) -> None:
         self.mapping = {name: parse_tree(value, ("outputs", name), report) for name, value in declared.items()}
         self._names = names
         self._visible = visible
         self._report = report
+        self._defaulted = defaulted
 
     def note_inputs(self, inputs: InputTable) -> None:
         """Note what the mapping reads of the inputs, and tell what its templates cannot give."""
@@ -88,7 +97,11 @@ class Outputs:
         if not isinstance(value, Template) or not value.is_whole or value.expressions[0].filters:
             return False
         resolved = self._names.resolve(value.expressions[0])
-        return resolved.root is Root.INPUT and not resolved.steps and resolved.name not in inputs.required
+        return (
+            resolved.root is Root.INPUT
+            and not resolved.steps
+            and resolved.name not in inputs.required | self._defaulted
+        )
 
 
 def _slot(template: Template, expression: Expression, resolved: Resolved) -> Slot:

@@ -87,6 +87,46 @@ def test_a_declared_default_fills_an_input_left_out() -> None:
     assert found.decode(b'{"name": "a", "email": "b"}')["company"] == "Acme"
 
 
+def test_an_input_with_a_default_may_stand_anywhere_its_type_fits() -> None:
+    found = plan(
+        "      a: {type: ContactCreateNode, params: {name: '{{name}}', email: '{{name}}@{{host}}', age: '{{p.age}}'}}\n"
+        "      b: {type: ContactBulkDeleteNode, params: {filter: {company: '{{company}}'}}, when: 'sure'}\n"
+        "      c: {type: TransformNode, foreach: '{{xs}}', params: {x: '{{name}}'}}\n",
+        "    inputs:\n      name: {type: str, default: Zed}\n      host: {type: str, default: a.b, required: false}\n"
+        "      company: {type: str, nullable: true, default: Acme}\n      sure: {type: bool, default: false}\n"
+        "      xs: {type: array, items: str, default: [a]}\n      p: {type: json, default: {age: 3}}\n"
+        "    outputs: {name: '{{name}}'}\n",
+    )
+    defaults = {"name": "Zed", "host": "a.b", "company": "Acme", "sure": False, "xs": ["a"], "p": {"age": 3}}
+    properties = found.inputs_schema["properties"]
+
+    assert "required" not in found.inputs_schema
+    assert isinstance(properties, dict)
+    assert {name: schema["default"] for name, schema in properties.items()} == defaults
+    assert found.decode(b"{}") == defaults
+    assert found.decode(b'{"name": "Ann"}') == {**defaults, "name": "Ann"}
+    assert found.outputs.properties["name"].check(None, "")
+
+
+def test_the_schema_shows_no_default_that_does_not_count() -> None:
+    found = plan(
+        "      a: {type: ContactCreateNode, params: {name: x, email: y, score: '{{score}}'}}\n"
+        "      b: {type: ContactCountNode, params: {filter: {score: '{{least}}'}}}\n"
+        "      c: {type: ContactUpdateNode, params: {id: x, score: '{{other}}'}}\n",
+        "    inputs: {other: {type: decimal, default: '7'}}\n",
+    )
+    properties = found.inputs_schema["properties"]
+
+    assert isinstance(properties, dict)
+    assert found.inputs.required == {"least"}
+    assert found.decode(b'{"least": "1"}')["other"] == "7"
+    assert {name: schema.get("default") for name, schema in properties.items()} == {
+        "other": "7",
+        "score": "0.00",
+        "least": None,
+    }
+
+
 def test_nodes_stand_in_the_order_of_their_needs() -> None:
     nodes = (
         "      a: {type: ContactReadNode, params: {id: '{{b.id}}'}}\n"

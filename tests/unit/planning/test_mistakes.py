@@ -55,6 +55,7 @@ pytestmark = pytest.mark.usefixtures("in_folder")
         (CREATE, "    outputs: {x: '{{nodes.crate.id}}'}\n", "15:18 there is no node 'crate'"),
         (CREATE, "    inputs: {now: str}\n", "15:19 no template uses the input 'now' ({{ now }} means something else; the input is {{ inputs.now }})"),
         (CREATE, "    inputs: {name: {type: str, default: 7}}\n", "15:41 must be a string (its type is str)"),
+        (CREATE, "    inputs: {name: {type: str, default: Zed, required: true}}\n", "15:56 the input 'name' is required and has a default (an input with a default may be left out; say one of the two)"),
         ("      a: {type: ContactListNode, params: {limit: '{{n}}'}}\n", "    inputs: {n: {type: int, default: -1}}\n", "15:38 the default does not fit where the input is used: must be at least 0"),
         ("      a: {type: ContactListNode, params: {limit: '{{n}}'}}\n", "    inputs: {n: {type: int, min: 2000}}\n", "14:50 the input 'n' must be an int of 0 to 1000 here, and an int of at least 2000 at r.yaml:15:17 (no value is both)"),
         ("      a: {type: ContactListNode, params: {limit: '{{n | default(-1)}}'}}\n", "", "14:50 the default does not fit here: must be at least 0"),
