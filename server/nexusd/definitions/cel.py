@@ -7,7 +7,7 @@ everywhere else, and the rest is left to a CEL compiler.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, TypeAlias
 
 from nexusd.definitions.condition import MAX_LENGTH, Cel, ConditionSyntaxError, Reference
 
@@ -21,6 +21,11 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.ASCII | re.DOTALL,
 )
+_Token: TypeAlias = tuple[str, str]
+_OPENING: Final = frozenset("([{")
+_CLOSING: Final = frozenset(")]}")
+_LOGICAL: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in", "&&", "||", "!"})
+_ARITHMETIC: Final = frozenset("+-*/%")
 _MACROS: Final = frozenset({"all", "exists", "exists_one", "existsOne", "filter", "map"})
 _NO_PATHS: Final = frozenset(
     {"bool", "bytes", "double", "duration", "dyn", "false", "in", "int", "list", "map", "null", "null_type", "string",
@@ -33,20 +38,58 @@ def read_cel(text: str) -> Cel:
     """The condition with a variable for each path.
 
     Raises:
-        ConditionSyntaxError: it is too long, or goes through a list for each item of another.
+        ConditionSyntaxError: it is too long, goes through a list for each item of another, or gives neither true nor
+            false, as far as that shows in its outermost operator.
     """
     if len(text) > MAX_LENGTH:
         message = f"a condition has at most {MAX_LENGTH} characters"
         raise ConditionSyntaxError(message)
-    return _Reader(text).read()
+    tokens = _tokens(text)
+    if _is_no_boolean(tokens):
+        message = "it gives neither true nor false"
+        raise ConditionSyntaxError(message)
+    return _Reader(tokens).read()
+
+
+def _tokens(text: str) -> list[_Token]:
+    """Kind and text of each token, blanks aside."""
+    found = ((match.lastgroup or "", match[0]) for match in _TOKEN.finditer(text))
+    return [(kind, token) for kind, token in found if kind != "blank"]
+
+
+def _is_no_boolean(tokens: list[_Token]) -> bool:
+    """Whether what they give surely is no boolean; of `a ? b : c` neither b nor c is."""
+    signs = _outermost(tokens)
+    asked = next((i for i, sign in signs if sign == "?"), None)
+    if asked is not None:
+        depth = 0
+        for i, sign in signs:
+            depth += (sign == "?") - (sign == ":")
+            if i > asked and depth == 0:
+                return _is_no_boolean(tokens[asked + 1 : i]) and _is_no_boolean(tokens[i + 1 :])
+        return False
+    found = {sign for _, sign in signs}
+    if found & _LOGICAL:
+        return False
+    return bool(found & _ARITHMETIC) or [kind for kind, _ in tokens] in (["string"], ["number"])
+
+
+def _outermost(tokens: list[_Token]) -> list[tuple[int, str]]:
+    """The tokens that stand in no brackets, with their indexes; texts are no signs."""
+    found: list[tuple[int, str]] = []
+    depth = 0
+    for i, (kind, token) in enumerate(tokens):
+        depth += (token in _OPENING) - (token in _CLOSING)
+        if depth == 0 and kind in {"sign", "name"}:
+            found.append((i, token))
+    return found
 
 
 class _Reader:
     """Goes through the tokens once."""
 
-    def __init__(self, text: str) -> None:
-        found = ((match.lastgroup or "", match[0]) for match in _TOKEN.finditer(text))
-        self._tokens = [(kind, token) for kind, token in found if kind != "blank"]
+    def __init__(self, tokens: list[_Token]) -> None:
+        self._tokens = tokens
         self._bound = {
             self._token(i + 3)
             for i in range(len(self._tokens))

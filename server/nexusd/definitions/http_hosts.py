@@ -43,6 +43,11 @@ class AllowList:
     networks: tuple[Network, ...] = ()
     wrong: tuple[str, ...] = field(default=(), compare=False)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing may be reached."""
+        return not self.hosts and not self.networks
+
     def allows_host(self, host: str, port: int) -> bool:
         """Whether a URL may name this host."""
         if (host, None) in self.hosts or (host, port) in self.hosts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from nexusd.definitions.model import (
@@ -218,11 +219,19 @@ def _checked(field: Field, options: Mapping[str, Entry], entry: Entry) -> Field:
     for key in ("min", "max"):
         if key in options:
             plain[f"{key}imum"] = _literal(Field(name=field.name, type=field.type), options[key])
+    _check_range(plain["minimum"], plain["maximum"], options, ("min", "max"))
+    _check_range(field.min_length, field.max_length, options, ("min_length", "max_length"))
     bare = Field(**{**plain, "minimum": None, "maximum": None}) if field.type is FieldType.JSON else Field(**plain)
     for key in ("default", "example"):
         if key in options:
             plain[key] = _literal(bare, options[key])
     return Field(**plain)
+
+
+def _check_range(least: object, most: object, options: Mapping[str, Entry], keys: tuple[str, str]) -> None:
+    """Note a range in which nothing is."""
+    if least is not None and most is not None and Decimal(str(least)) > Decimal(str(most)):
+        options[keys[0]].wrong(f"{keys[0]} must not be larger than {keys[1]}: no value would fit")
 
 
 def _literal(field: Field, entry: Entry) -> object:

@@ -14,7 +14,7 @@ from nexusd.definitions.wire import check_value, normalise
 from nexusd.errors import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from nexusd.definitions.model import Field
 
@@ -231,6 +231,45 @@ class OrNull:
         """What the shape leads to; below null is null."""
         below = self.shape.at(step)
         return None if below is None else OrNull(below)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """A value of one of several shapes, of which it is not known which; as a whole it may be anything.
+
+    Attributes:
+        shapes: of which none is an AnyOf itself.
+    """
+
+    shapes: tuple[Shape, ...]
+
+    def schema(self) -> dict[str, object]:
+        """The schema that allows everything."""
+        return {}
+
+    def check(self, _value: object, _pointer: str) -> list[Fault]:
+        """Nothing is wrong for sure."""
+        return []
+
+    def normalise(self, value: object) -> object:
+        """The value itself."""
+        return value
+
+    def at(self, step: str | int) -> Shape | None:
+        """What some of the shapes lead to; None when none does."""
+        return any_of(found for shape in self.shapes if (found := shape.at(step)) is not None)
+
+
+def any_of(shapes: Iterable[Shape]) -> Shape | None:
+    """The shape of a value that has one of these; None of none."""
+    found: list[Shape] = []
+    for shape in shapes:
+        for each in shape.shapes if isinstance(shape, AnyOf) else (shape,):
+            if each == ANYTHING:
+                return ANYTHING
+            if not any(each is other for other in found):
+                found.append(each)
+    return AnyOf(tuple(found)) if len(found) > 1 else found[0] if found else None
 
 
 def or_null(schema: dict[str, object]) -> dict[str, object]:

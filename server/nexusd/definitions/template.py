@@ -90,11 +90,6 @@ class Template:
         """Whether the template's value keeps its type."""
         return len(self.expressions) == 1 and not any(piece.strip() for piece in self.pieces)
 
-    @property
-    def prefix(self) -> str:
-        """What stands in front of the first expression."""
-        return self.pieces[0]
-
 
 def parse_template(text: str) -> Template | str:
     """A template, or plain text if there is no expression in it; `{{{{` stands for `{{`.

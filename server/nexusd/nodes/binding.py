@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, cast
 
 from nexusd.definitions.model import MISSING, FieldType
-from nexusd.definitions.shape import Anything, Record, Scalar
+from nexusd.definitions.shape import Anything, OrNull, Record, Scalar
 from nexusd.documents import did_you_mean
 from nexusd.nodes.node import Binding, ParamProblem, Slot
 from nexusd.nodes.shapes import FieldTest
@@ -55,6 +55,7 @@ class Param:
 
 
 _TEXTUAL: Final = frozenset(FieldType) - {FieldType.INT, FieldType.FLOAT, FieldType.BOOL, FieldType.ARRAY}
+_NO_TEXT: Final = ("a template inside a text gives text, which does not fit here", "let it stand alone")
 _LITERALS: Final = (str, int, float, list, dict, tuple, type(None))
 
 
@@ -117,11 +118,29 @@ class Binder:
         if isinstance(shape, FieldTest):
             # A template gives the value that is compared, never operators.
             shape = shape.value
-        whole = cast("Placeholder", value).is_whole
-        textual = isinstance(shape, Anything) or (isinstance(shape, Scalar) and shape.field.type in _TEXTUAL)
-        if not whole and not textual:
-            self.problem(path, "a template inside a text gives text, which does not fit here", "let it stand alone")
+        if isinstance(shape, Anything | Scalar):
+            self.check_text(shape, value, path)
+        elif not cast("Placeholder", value).is_whole:
+            self.problem(path, *_NO_TEXT)
         self.binding.slots[path] = slot(shape, purpose)
+
+    def check_text(self, shape: Shape, value: object, path: ParamPath) -> None:
+        """Note that a text with templates in it never fits, whatever they give."""
+        while isinstance(shape, OrNull):
+            shape = shape.shape
+        template = cast("Placeholder", value)
+        if template.is_whole or not isinstance(shape, Scalar):
+            return
+        column, pieces = shape.field, template.pieces
+        count = sum(len(piece) for piece in pieces)
+        if column.type not in _TEXTUAL:
+            self.problem(path, *_NO_TEXT)
+        elif column.type is FieldType.STR and column.max_length is not None and count > column.max_length:
+            message = f"the text around the template has {count} characters already; at most {column.max_length} fit"
+            self.problem(path, message)
+        elif column.type is FieldType.ENUM and not any(_can_become(pieces, word) for word in column.values):
+            message = f"this text is never one of {', '.join(column.values)}, whatever the template gives"
+            self.problem(path, message)
 
     def _record(self, shape: Record, value: Mapping[str, object], path: ParamPath, inside: Purpose) -> None:
         for name in shape.properties:
@@ -147,6 +166,12 @@ class Binder:
                 continue
             unknown = [fault.detail for fault in shape.check({step: None}, "") if fault.code == "unknown"]
             self.problem((*path, step), unknown[0] if unknown else "nothing can stand here")
+
+
+def _can_become(pieces: tuple[str, ...], word: str) -> bool:
+    """Whether there are texts to put between the pieces so that the whole is this word."""
+    fits = sum(len(piece) for piece in pieces) <= len(word)
+    return fits and word.startswith(pieces[0]) and word.endswith(pieces[-1])
 
 
 def steps(pointer: str) -> ParamPath:

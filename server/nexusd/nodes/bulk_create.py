@@ -53,7 +53,7 @@ class BulkCreate:
 
     def result(self, declared: Mapping[str, object]) -> Shape:
         """Counts and an entry for each record; with `returning: none` only for those that failed."""
-        records = declared.get("returning", "ids") not in {"ids", "none"}
+        records = all(declared.get("returning", "ids") != each for each in ("ids", "none"))
         return counted_shape(("total", *OUTCOMES), results_shape(self._resource.model, OUTCOMES, records=records))
 
     def build(self, _declared: Mapping[str, object]) -> Runner:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, cast
 
-from nexusd.definitions.shape import ANYTHING, OrNull, Record
+from nexusd.definitions.model import Field, FieldType
+from nexusd.definitions.shape import ANYTHING, ListOf, OrNull, Record, Scalar, any_of
+from nexusd.nodes.binding import is_placeholder
 from nexusd.nodes.node import Binding, Choice, Effects, FirstOf, ParamProblem
 from nexusd.nodes.shapes import one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from nexusd.definitions.shape import Shape
     from nexusd.definitions.workflow import Node
-    from nexusd.nodes.node import NodeContext, NodeType, Runner
+    from nexusd.nodes.node import NodeContext, NodeType, Placeholder, Runner
 
 _PURE: Final = Effects(idempotent=True)
 _CASE: Final = "case"
 _FOUND: Final = "found"
+_SCALARS: Final[Mapping[type, Shape]] = {
+    bool: Scalar(Field(name="flag", type=FieldType.BOOL)),
+    int: Scalar(Field(name="number", type=FieldType.INT), stored=True),
+    float: Scalar(Field(name="number", type=FieldType.FLOAT)),
+    str: Scalar(Field(name="text", type=FieldType.STR), stored=True),
+}
+"""The shapes of literals."""
 
 
 class SwitchNode:
@@ -84,7 +92,7 @@ class MergeNode:
         return binding
 
     def result(self, _node: Node) -> Shape:
-        """One of several, of any shape."""
+        """One of several, of any shape; what the planner knows of the sources says more."""
         return ANYTHING
 
     def build(self, _node: Node) -> Runner:
@@ -115,8 +123,8 @@ class TransformNode:
         return Binding()
 
     def result(self, node: Node) -> Shape:
-        """The params; connections may add some."""
-        return Record(dict.fromkeys(node.params, ANYTHING), closed=False)
+        """The params; of one that a template gives nothing is known, and it goes where its input was left out."""
+        return _of_literal(node.params)
 
     def build(self, _node: Node) -> Runner:
         """The params themselves."""
@@ -126,6 +134,17 @@ class TransformNode:
 def control_node_types() -> tuple[NodeType, ...]:
     """One of each."""
     return (SwitchNode(), MergeNode(), TransformNode())
+
+
+def _of_literal(value: object) -> Shape:
+    """The shape of a value that stands in the registry, with templates in it."""
+    if isinstance(value, Mapping):
+        return Record({name: _of_literal(item) for name, item in value.items()})
+    if isinstance(value, list):
+        return ListOf(any_of(_of_literal(item) for item in value) or ANYTHING)
+    if is_placeholder(value):
+        return ANYTHING if cast("Placeholder", value).is_whole else _SCALARS[str]
+    return _SCALARS.get(type(value), ANYTHING)
 
 
 async def _params(params: Mapping[str, object], _context: NodeContext) -> object:

@@ -105,6 +105,9 @@ class HttpRequestNode:
             binder.problem((), "the method is declared, not connected", "what a dry run may do depends on it")
         if "url" not in {*params, *connected}:
             binder.problem((), "the param 'url' is missing")
+        elif self._allow.is_empty and _known_url(params.get("url")) is None:
+            place = ("url",) if "url" in params else ()
+            binder.problem(place, "http_allow lists no host", "list those that it may ask")
         self._check_url(binder, params.get("url"))
         self._check_body(binder, params, connected)
         headers = params.get("headers")
@@ -201,7 +204,7 @@ def _known_url(declared: object) -> str | None:
     if declared is None or not is_placeholder(declared):
         return None
     # What is put in behind the host's end cannot change it.
-    literal = cast("Placeholder", declared).prefix
+    literal = cast("Placeholder", declared).pieces[0]
     _, _, rest = literal.partition("://")
     return literal if any(sign in rest for sign in "/?#") else None
 

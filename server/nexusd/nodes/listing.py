@@ -11,7 +11,7 @@ from nexusd.databases.filters import fields_in
 from nexusd.databases.keyset import read_sort
 from nexusd.definitions.shape import ListOf, Record
 from nexusd.errors import Fault
-from nexusd.nodes.binding import Param, Purpose
+from nexusd.nodes.binding import Param, Purpose, has_placeholder
 from nexusd.nodes.operation import INCLUDE_DELETED, exclusive, include_params, included, including, seeing_params
 from nexusd.nodes.resource import option, refuse
 from nexusd.nodes.shapes import FilterShape, NamesShape, SortShape, integer, one_of, record_shape, text
@@ -85,7 +85,9 @@ class List:
     def result(self, declared: Mapping[str, object]) -> Shape:
         """The records and how to go on; `total` only where it may be asked for."""
         names = declared.get("fields")
-        chosen = [name for name in names if isinstance(name, str)] if isinstance(names, list) else None
+        chosen = None
+        if isinstance(names, list) and not has_placeholder(names):
+            chosen = [name for name in names if isinstance(name, str)]
         known = chosen is None or set(chosen) <= set(self._resource.model.by_name)
         record = record_shape(self._resource.model, chosen if known else None)
         if "fields" in declared and (chosen is None or not known):

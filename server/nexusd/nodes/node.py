@@ -105,8 +105,8 @@ class Placeholder(Protocol):
         """Whether the template is the whole value (type kept) rather than part of a text."""
 
     @property
-    def prefix(self) -> str:
-        """The literal text in front of the first path."""
+    def pieces(self) -> tuple[str, ...]:
+        """The literal texts in front of the first path, between the paths, and behind the last."""
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from nexusd.definitions.shape import Scalar
-from nexusd.nodes.binding import Param, Purpose, is_placeholder
+from nexusd.nodes.binding import Param, Purpose, has_placeholder, is_placeholder
 from nexusd.nodes.relations import with_relations
 from nexusd.nodes.resource import identifies, unique_sets
 from nexusd.nodes.shapes import NamesShape, flag, integer, one_of, unique_shape
@@ -93,7 +93,7 @@ def included(resource: Resource, params: Mapping[str, object], faults: list[Faul
 def including(resource: Resource, record: Record, declared: Mapping[str, object]) -> Record:
     """The shape of records that may have relations put into them."""
     names = declared.get("include", [])
-    if not isinstance(names, list):
+    if not isinstance(names, list) or has_placeholder(names):
         return replace(with_relations(record, resource.relations.values()), required=record.required)
     return with_relations(record, [resource.relations[name] for name in names if name in resource.relations])
 

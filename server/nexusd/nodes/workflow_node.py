@@ -69,6 +69,8 @@ class WorkflowNode:
             if shape is None:
                 binder.unknown("input", (name,), inputs.properties)
             elif name not in params or is_placeholder(params[name]):
+                if name in params:
+                    binder.check_text(shape, params[name], (name,))
                 binder.binding.slots[name,] = Slot(shape, optional=name not in inputs.required)
             else:
                 binder.bind(shape, params[name], (name,), Purpose.NEED, Purpose.NEED)

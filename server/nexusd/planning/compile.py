@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from nexusd.definitions.shape import ANYTHING, ListOf, OrNull, Record
+from nexusd.definitions.template import parse_template
 from nexusd.documents import did_you_mean
 from nexusd.nodes.node import Slot
 from nexusd.planning.assemble import MODE_NEEDED, Part, Surroundings, asks_for_mode, assemble, called_by
@@ -18,6 +20,7 @@ from nexusd.planning.control import (
     check_takeovers,
     read_control,
 )
+from nexusd.planning.gather import gather
 from nexusd.planning.graph import Graph
 from nexusd.planning.inputs import InputTable, Use
 from nexusd.planning.intersection import assignable, intersect
@@ -47,6 +50,9 @@ if TYPE_CHECKING:
     from nexusd.planning.control import Report
     from nexusd.planning.names import Resolved
     from nexusd.planning.plan import Plan
+
+_DELIVERED: Final = parse_template("{{ input }}")
+"""Stands for what a connection delivers, where a node type is asked for its result."""
 
 
 def compile_workflow(
@@ -96,6 +102,7 @@ class _Compiler:
         workflow = self._workflow
         for node in workflow.nodes:
             self._take(node)
+        gather(self._parts)
         self._check_connections()
         for part in self._parts.values():
             self._bind(part)
@@ -152,7 +159,8 @@ class _Compiler:
         for key in node.options:
             if key not in node_type.keys:
                 self._problem((*path, key), f"{node.type} has no key {key!r}")
-        result = node_type.result(node)
+        delivered = dict.fromkeys(self._graph.connected_params(node.id) - {"input"}, _DELIVERED)
+        result = node_type.result(replace(node, params={**delivered, **params}))
         control = read_control(node, node_type.derived(node), self._problem)
         part = Part(node, node_type, node_type.effects(node), result, params, control)
         if node.foreach is not None:

@@ -29,6 +29,10 @@ _FAILURE: Final = Record(dict.fromkeys(("node", "code", "detail"), SOME_TEXT), f
 """What a node that takes over is told of the failure."""
 
 
+_SHOWN_PARTS: Final = 8
+"""Parts of a result that a hint names."""
+
+
 class Visible:
     """Resolves paths and says what is wrong with them.
 
@@ -122,7 +126,9 @@ class Visible:
         if fault is not None or defaulted or (self.shape(resolved, node_id) and not self._misses(resolved, node_id)):
             return fault
         whose = {Root.ITEM: "an item", Root.CONNECTED: "what is connected to input"}
-        return f"{whose.get(resolved.root, f'the result of {resolved.name}')} has no {path_text(resolved.steps)}", ""
+        message = f"{whose.get(resolved.root, f'the result of {resolved.name}')} has no {path_text(resolved.steps)}"
+        part = self._parts.get(resolved.name) if resolved.root is Root.NODE else None
+        return message, "" if part is None else _named_parts(part.result)
 
     def _without_result(self, name: str, node_id: str) -> tuple[str, str] | None:
         if name == node_id:
@@ -179,6 +185,13 @@ class Visible:
             return False
         items = self._parts[node_id].foreach
         return isinstance(items, list) and any(_lacks(item, resolved.steps) for item in items)
+
+
+def _named_parts(shape: Shape) -> str:
+    """A hint which parts there are, if they are few."""
+    if not isinstance(shape, Record) or not 0 < len(shape.properties) <= _SHOWN_PARTS:
+        return ""
+    return f"its parts: {', '.join(shape.properties)}"
 
 
 def _lacks(value: object, steps: tuple[str | int, ...]) -> bool:

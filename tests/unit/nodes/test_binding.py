@@ -21,10 +21,11 @@ class Placeholder:
     """A template as the planner hands it over."""
 
     is_whole: bool = True
+    pieces: tuple[str, ...] = ("", "")
 
 
 WHOLE = Placeholder()
-PART = Placeholder(is_whole=False)
+PART = Placeholder(is_whole=False, pieces=("x", ""))
 TYPES = node_types({model.name: model for model in (COMPANY, CONTACT, NOTE)})
 
 

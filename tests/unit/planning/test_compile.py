@@ -127,6 +127,21 @@ def test_the_schema_shows_no_default_that_does_not_count() -> None:
     }
 
 
+def test_what_may_be_in_a_result_is_not_refused() -> None:
+    found = plan(
+        "      l: {type: ContactListNode, params: {fields: [id, '{{f}}']}}\n"
+        "      m: {type: ContactBulkCreateNode, params: {records: '{{rs}}', returning: '{{r}}'}}\n"
+        "      a: {type: TransformNode, params: {v: '{{x}}', l: ['{{x}}', {y: 1}], t: 'x{{x}}'}, when: y}\n"
+        "      b: {type: TransformNode}\n      c: {type: MergeNode, from: [a, b]}\n"
+        "      d: {type: TransformNode, foreach: '{{a.l}}', params: {y: '{{item.y}}', z: '{{item.z}}'}}\n"
+        "      e: {type: TransformNode, params: {x: '{{b.n.x}}', y: '{{c.n}}', z: '{{m.results[0].record.id}}'}}\n",
+        "    connections: [[l, count, b, n], [l, result, b, input]]\n"
+        "    outputs: {a: '{{a.v.w}}', b: '{{a.l[0].z}}', c: '{{l.records[0].company}}', t: '{{a.t | upper}}'}\n",
+    )
+
+    assert list(found.outputs.properties) == ["a", "b", "c", "t"]
+
+
 def test_nodes_stand_in_the_order_of_their_needs() -> None:
     nodes = (
         "      a: {type: ContactReadNode, params: {id: '{{b.id}}'}}\n"

@@ -69,6 +69,26 @@ BEYOND = [
 ]  # fmt: skip
 
 
+NEVER = [
+    "name.startsWith('A') ? 1 : 2", "active ? 'a' : active ? 'b' : age + 1", "age + 1", "'a' + name", "-age * 2", "'a'",
+]  # fmt: skip
+PERHAPS = [
+    "active ? 1 : active", "active ? name == '?' : false", "(active ? 1 : 2) > 1", "age + 1 > 2", "{'a': 1}.a == 1",
+    "active ? {'a': true}.a : tags[0 + 1] == 'x'", "tags.exists(t, t + 'x' == 'y')", "data.deep",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NEVER)
+def test_cel_that_gives_neither_true_nor_false_is_refused(text: str) -> None:
+    with pytest.raises(ConditionSyntaxError, match="neither true nor false"):
+        read_cel(text)
+
+
+@pytest.mark.parametrize("text", PERHAPS)
+def test_cel_that_may_give_true_or_false_is_not_refused(text: str) -> None:
+    compile_cel(read_cel(text))
+
+
 def scope() -> Scope:
     return Scope(
         INPUTS, dict(NODES), "2026-01-31T11:00:00.000000Z", str, input={"x": "y"}, item={"n": 3}, absent={"skipped"}
@@ -105,7 +125,7 @@ def test_cel_goes_beyond_the_subset(text: str, *, holds: bool) -> None:
         ("9223372036854775807 + age == 1", "too large"),
         ("other.startsWith('x')", "leads nowhere"),
         ("name.matches('(') ? true : false", "does not take what it is given"),
-        ("age + 1", "neither true nor false"),
+        ("(age + 1)", "neither true nor false"),
     ],
 )
 def test_condition_that_cannot_be_answered_is_an_invalid_input(text: str, message: str) -> None:

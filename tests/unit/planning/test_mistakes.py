@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("in_folder")
         ("      a: {type: ContactCountNode, when: 'nme == 1 &&'}\n", "", "14:41 not a condition: a value is missing at the end"),
         ("      a: {type: ContactCountNode, when: 'size(b)'}\n", "", "14:41 the condition gives number, not true or false"),
         ("      a: {type: ContactCountNode, when: 'nodes.b.x == 1'}\n", "", "14:41 there is no node 'b'"),
-        ("      a: {type: ContactCountNode}\n      b: {type: ContactCountNode, when: 'a.total == 1'}\n", "", "15:41 the result of a has no total"),
+        ("      a: {type: ContactCountNode}\n      b: {type: ContactCountNode, when: 'a.total == 1'}\n", "", "15:41 the result of a has no total (its parts: count)"),
         ("      a: {type: ContactCountNode}\n      b: {type: ContactCountNode, when: 'a.count == true'}\n", "", "15:41 number and boolean are never equal"),
         ("      a: {type: ContactCountNode, concurrency: 2}\n", "", "14:48 concurrency means something only beside foreach"),
         ("      a: {type: ContactCountNode, foreach: 'a {{x}}'}\n", "", "14:44 foreach takes a list, or a template that gives one"),
@@ -41,6 +41,20 @@ pytestmark = pytest.mark.usefixtures("in_folder")
         ("      a: {type: ContactCountNode, on_error: b}\n", "", "14:45 on_error is fail, continue or a node; there is no node 'b' (known: a)"),
         ("      a: {type: ContactCountNode}\n      b: {type: ContactCountNode, when: 'a.count > 1', on_error: a}\n", "", "15:66 a does not come after b"),
         ("      a: {type: ContactCountNode, on_error: b}\n      b: {type: TransformNode, params: {x: '{{a.count}}'}}\n", "", "15:44 b runs when a failed, and then a has no result (input.code and input.detail tell what went wrong)"),
+        ("      a: {type: TransformNode, params: {v: 1}}\n      b: {type: TransformNode, params: {w: '{{a.vv}}'}}\n", "", "15:44 the result of a has no vv (its parts: v)"),
+        ("      a: {type: TransformNode, params: {v: 1}}\n", "    outputs: {o: '{{a.v}}', p: '{{a.vv}}'}\n", "15:32 the result of a has no vv (its parts: v)"),
+        ("      a: {type: TransformNode, params: {v: {w: '{{x}}'}}}\n", "    outputs: {p: '{{a.v.x}}'}\n", "15:18 the result of a has no v.x (its parts: v)"),
+        ("      a: {type: TransformNode, params: {v: [{w: 1}, {x: 2}]}}\n", "    outputs: {p: '{{a.v[0].y}}'}\n", "15:18 the result of a has no v[0].y (its parts: v)"),
+        ("      a: {type: TransformNode, params: {v: 1}, foreach: [1]}\n", "    outputs: {p: '{{a[0].vv}}'}\n", "15:18 the result of a has no [0].vv"),
+        ("      a: {type: TransformNode, params: {v: 1}}\n      b: {type: TransformNode, params: {w: x}}\n", "    connections: [[b, v, a, x]]\n", "16:23 b has no output 'v' (`result` is the whole result; a field of it by its name)"),
+        ("      a: {type: TransformNode, params: {v: 1}}\n", "    outputs: {p: '{{a.v | lower}}'}\n", "15:18 a.v: the filter lower takes no integer"),
+        ("      a: {type: SwitchNode, cases: {x: 'y'}}\n", "    outputs: {p: '{{a.kase}}'}\n", "15:18 the result of a has no kase (its parts: case)"),
+        ("      a: {type: TransformNode, params: {v: 1}, when: y}\n      b: {type: ContactCountNode}\n      c: {type: MergeNode, from: [a, b]}\n      d: {type: MergeNode, from: [c]}\n", "    outputs: {p: '{{d.v}}', q: '{{d.count}}', r: '{{d.w}}'}\n", "18:50 the result of d has no w"),
+        ("      a: {type: HttpRequestNode, params: {url: '{{url}}'}}\n", "", "14:48 http_allow lists no host (list those that it may ask)"),
+        ("      a: {type: HttpRequestNode}\n      b: {type: TransformNode, params: {v: x}}\n", "    connections: [[b, v, a, url]]\n", "14:10 http_allow lists no host (list those that it may ask)"),
+        ("      a: {type: ContactUpsertNode, params: {name: x, email: '" + "e" * 321 + "{{x}}'}}\n", "", "14:61 the text around the template has 321 characters already; at most 320 fit"),
+        ("      a: {type: ContactListNode, params: {count: 'x{{y}}'}}\n", "", "14:50 this text is never one of none, capped, exact, whatever the template gives"),
+        ("      a: {type: ContactListNode, params: {count: '{{y}}e{{z}}'}}\n      b: {type: ContactListNode, params: {count: '{{y}}exactly'}}\n", "", "15:50 this text is never one of none, capped, exact, whatever the template gives"),
         ("      a: {type: SwitchNode}\n", "", "14:10 a SwitchNode needs cases, a mapping of names to conditions"),
         ("      a: {type: SwitchNode, cases: {x: 'y ='}}\n", "", "14:40 not a condition: equality is written =="),
         ("      a: {type: MergeNode, from: [b]}\n", "", "14:35 there is no other node 'b'"),
@@ -163,7 +177,21 @@ def test_host_that_is_not_listed_is_told_with_its_place() -> None:
 
 def test_asking_outside_beside_a_database_write_needs_a_mode() -> None:
     ask = "      ask: {type: HttpRequestNode, params: {url: '{{url}}'}}\n"
+    allow = "http_allow: [example.com]\n"
 
-    (told,) = problems(CREATE + ask)
+    (told,) = problems(CREATE + ask, allow)
     assert told.startswith("13:5 the workflow writes to the database and calls what a rollback cannot undo (say")
-    assert plan(CREATE + ask, "    transaction: none\n").transaction is False
+    assert plan(CREATE + ask, f"    transaction: none\n{allow}").transaction is False
+
+
+def test_text_that_never_fits_an_input_of_a_workflow_inside_is_told() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        plans(
+            "  v:\n    inputs: {n: {type: int}, s: {type: str, max_length: 3, nullable: true}}\n"
+            "    nodes: {a: {type: TransformNode, params: {n: '{{n}}', s: '{{s}}'}}}\n"
+            "  w: {nodes: {a: {type: WorkflowNode, workflow: v, params: {n: 'x{{x}}', s: 'long{{x}}'}}}}\n"
+        )
+    assert [each.message for each in caught.value.problems] == [
+        "a template inside a text gives text, which does not fit here",
+        "the text around the template has 4 characters already; at most 3 fit",
+    ]
