@@ -17,7 +17,7 @@ import yaml
 from nexusd.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 DocumentPath: TypeAlias = tuple[str | int, ...]
@@ -75,6 +75,20 @@ class Document:
     places: dict[DocumentPath, Place] = field(default_factory=dict)
     keys: dict[DocumentPath, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    _order: list[DocumentPath] = field(default_factory=list, repr=False)
+    _indexes: dict[DocumentPath, int] = field(default_factory=dict, repr=False)
+
+    def below(self, path: DocumentPath) -> Iterator[tuple[DocumentPath, Place]]:
+        """The value at a path and all inside it, with their places."""
+        if len(self._order) != len(self.places):
+            self._order = list(self.places)
+            self._indexes = {each: i for i, each in enumerate(self._order)}
+        # What is inside a value was read right after it.
+        for i in range(self._indexes[path], len(self._order)):
+            each = self._order[i]
+            if each[: len(path)] != path:
+                return
+            yield each, self.places[each]
 
 
 def read_document(path: Path, shown: str | None = None) -> Document:

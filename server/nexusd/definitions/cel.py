@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final, TypeAlias
 
-from nexusd.definitions.condition import MAX_LENGTH, Cel, ConditionSyntaxError, Reference
+from nexusd.definitions.condition import MAX_LENGTH, Cel, ConditionSyntaxError, Reference, reference_to
 
 _TOKEN: Final = re.compile(
     r"""
@@ -149,7 +149,7 @@ class _Reader:
                 steps.append(self._token(i + 1)[1:-1])
                 i += 3
             else:
-                return i, Reference(tuple(steps))
+                return i, reference_to(steps)
 
     def _is_plain_text(self, i: int) -> bool:
         token = self._token(i)

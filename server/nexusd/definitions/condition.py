@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from nexusd.definitions.template import path_text
+from nexusd.definitions.template import MAX_STEPS, path_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 MAX_DEPTH: Final = 32
 MAX_LENGTH: Final = 4096
@@ -57,6 +57,18 @@ class Reference:
     def text(self) -> str:
         """The path as it was written."""
         return path_text(self.path)
+
+
+def reference_to(steps: Sequence[str | int]) -> Reference:
+    """A path of these steps.
+
+    Raises:
+        ConditionSyntaxError: there are too many.
+    """
+    if len(steps) > MAX_STEPS:
+        message = f"a path has at most {MAX_STEPS} steps"
+        raise ConditionSyntaxError(message)
+    return Reference(tuple(steps))
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +328,7 @@ class _Reader:
                 steps.append(self._read_step())
                 self._expect("]")
             else:
-                return Reference(tuple(steps))
+                return reference_to(steps)
 
     def _read_step(self) -> str | int:
         kind, token = self.kind, self.token

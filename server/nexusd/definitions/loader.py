@@ -194,9 +194,8 @@ class _Loader:
     def _note(self, path: RegistryPath, entry: Entry) -> None:
         """Remember where everything below an entry stands, for what is checked once all is read."""
         start = len(entry.path)
-        for place_path, place in entry.document.places.items():
-            if place_path[:start] == entry.path:
-                self._places[(*path, *place_path[start:])] = place
+        for place_path, place in entry.document.below(entry.path):
+            self._places[(*path, *place_path[start:])] = place
 
     def finish(self) -> Registry:
         """The registry, once everything is known."""

@@ -24,6 +24,9 @@ _INDEX: Final = re.compile(r"\[(\d{1,9})\]", re.ASCII)
 _FILTER: Final = re.compile(r"\s*\|\s*([a-z]+)\s*", re.ASCII)
 _OPEN: Final = "{{"
 _CLOSE: Final = "}}"
+MAX_STEPS: Final = 64
+"""Steps of a path, its first name included: an input is as deep as the paths into it."""
+
 MAX_LITERAL: Final = 4096
 """Characters that the literal of a `default` may have: where it ends is found by trying."""
 
@@ -162,6 +165,9 @@ def _parse_path(text: str, position: int) -> tuple[tuple[str | int, ...], int]:
             steps.append(int(match.group(1)))
         else:
             return tuple(steps), position
+        if len(steps) > MAX_STEPS:
+            message = f"a path has at most {MAX_STEPS} steps"
+            raise TemplateSyntaxError(message)
         position = match.end()
 
 

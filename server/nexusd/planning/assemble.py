@@ -74,11 +74,12 @@ def assemble(workflow: Workflow, parts: Sequence[Part], around: Surroundings) ->
     }
     is_statement = len(parts) == 1 and parts[0].foreach is None and not callees and not effects[0].outside
     linear = transaction or len(parts) == 1 or around.graph.is_chain(order)
+    places = _Places.of(workflow, order, around.graph)
     mapping = around.mapping
     return Plan(
         name=workflow.name,
         workflow=workflow,
-        nodes=tuple(_planned(i, part, order, workflow, around) for i, part in enumerate(parts)),
+        nodes=tuple(_planned(part, places, around) for part in parts),
         inputs=around.inputs,
         outputs=around.outputs,
         inputs_schema=inputs_schema(around.inputs, defaults),
@@ -126,30 +127,55 @@ def _transaction(workflow: Workflow, parts: Sequence[Part], callees: Mapping[str
     return len(databases) > 1 or (len(parts) > 1 and any(part.effects.writes for part in databases))
 
 
-def _planned(index: int, part: Part, order: list[str], workflow: Workflow, around: Surroundings) -> PlannedNode:
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the nodes stand in the order, and among each other.
+
+    Attributes:
+        needs: for each node the nodes it waits for; `followers` the indexes of those that wait for it.
+        rescues: for nodes that take over those whose failure starts them.
+    """
+
+    index: Mapping[str, int]
+    needs: Mapping[str, frozenset[str]]
+    followers: Mapping[str, tuple[int, ...]]
+    rescues: Mapping[str, frozenset[str]]
+
+    @classmethod
+    def of(cls, workflow: Workflow, order: Sequence[str], graph: Graph) -> _Places:
+        """Everything at once, so that no node has to look through all others."""
+        needs = graph.needs()
+        followers: dict[str, list[int]] = {name: [] for name in order}
+        for i, name in enumerate(order):
+            for needed in needs[name]:
+                followers[needed].append(i)
+        index = {name: i for i, name in enumerate(order)}
+        return cls(index, needs, {name: tuple(found) for name, found in followers.items()}, rescues(workflow))
+
+
+def _planned(part: Part, places: _Places, around: Surroundings) -> PlannedNode:
     node = part.node
     names = around.names
     inside = names if part.foreach is None else replace(names, has_item=True)
     where = f"node {node.id}"
-    needs = around.graph.needs[node.id]
-    rescued = rescues(workflow, node.id)
+    needs = places.needs[node.id]
+    rescued = places.rescues.get(node.id, frozenset())
     gathers = frozenset(name for first in part.control.sources.values() for name in first.nodes)
     when = part.control.compiled.get(("when",))
     foreach = None if part.foreach is None else compile_value(part.foreach, names, f"{where}, foreach")
     return PlannedNode(
-        index=index,
+        index=places.index[node.id],
         id=node.id,
         type=node.type,
         effects=part.effects,
         render=_with_derived(compile_params(part.params, inside, where), part.control.derived()),
         connections={
             edge.input: compile_path(edge.source, around.graph.steps(edge), f"{edge.input} of {where}")
-            for edge in workflow.connections
-            if edge.target == node.id
+            for _, edge in around.graph.into(node.id)
         },
         run=part.type.build(node),
-        needs=tuple(sorted(order.index(name) for name in needs)),
-        followers=tuple(i for i, name in enumerate(order) if node.id in around.graph.needs[name]),
+        needs=tuple(sorted(places.index[name] for name in needs)),
+        followers=places.followers[node.id],
         timeout_s=node.timeout_s,
         pointers=part.pointers,
         when=when,

@@ -20,6 +20,7 @@ from nexusd.planning.control import (
     check_takeovers,
     read_control,
 )
+from nexusd.planning.extent import Extents
 from nexusd.planning.gather import gather
 from nexusd.planning.graph import Graph
 from nexusd.planning.inputs import InputTable, Use
@@ -106,15 +107,18 @@ class _Compiler:
         self._check_connections()
         for part in self._parts.values():
             self._bind(part)
-        for name, handler in check_handlers(workflow, self._graph.needs, self._problem):
+        for name, handler in check_handlers(workflow, self._graph.needs(), self._problem):
             self._graph.add(name, handler)
-        check_takeovers(workflow, self._graph.needs, self._gatherers, self._problem)
+        check_takeovers(workflow, self._graph.needs(), self._gatherers, self._problem)
         mapping = None
         if workflow.outputs is not None:
             defaulted = frozenset(name for name, each in workflow.inputs.items() if each.field.has_default)
             mapping = Outputs(workflow.outputs, self._names, self._visible, self._problem, defaulted)
             mapping.note_inputs(self._inputs)
         inputs = self._inputs.infer()
+        extents = Extents()
+        if not extents.check(inputs, "inputs", self._problem):
+            return None
         for part in self._parts.values():
             compiler = ConditionCompiler(self._names, partial(self._shape_of, inputs, part), f"node {part.node.id}")
             if self._sound:
@@ -125,6 +129,8 @@ class _Compiler:
             return None
         results = self._results()
         outputs = Record(results, frozenset(results)) if mapping is None else mapping.shape(results, inputs)
+        if not extents.check(outputs, "outputs", self._problem):
+            return None
         around_them = Surroundings(
             self._names, self._graph, self._callees, inputs, outputs, None if mapping is None else mapping.mapping
         )
@@ -136,7 +142,7 @@ class _Compiler:
 
     def _order(self) -> list[str] | None:
         try:
-            order = topological_order(self._graph.needs)
+            order = topological_order(self._graph.needs())
         except CycleError as error:
             self._problem(("nodes", error.cycle[0]), f"the nodes wait for each other: {error}")
             return None
@@ -238,10 +244,10 @@ class _Compiler:
 
     def _check_delivered(self, part: Part, binding: Binding) -> None:
         """Whether connections deliver what the params that they fill take."""
-        for i, edge in enumerate(self._workflow.connections):
+        for i, edge in self._graph.into(part.node.id):
             slot = binding.slots.get((edge.input,))
             source = self._parts.get(edge.source)
-            if edge.target != part.node.id or edge.input == "input" or slot is None or source is None:
+            if edge.input == "input" or slot is None or source is None:
                 continue
             given = along(source.result, self._graph.steps(edge))
             if given is not None and not assignable(given, slot.shape):
@@ -296,7 +302,7 @@ class _Compiler:
         return self._visible.shape(resolved, part.node.id) or ANYTHING
 
     def _results(self) -> dict[str, Shape]:
-        absent = absentable(self._workflow, self._graph.needs, self._gatherers)
+        absent = absentable(self._workflow, self._graph.needs(), self._gatherers)
         return {name: OrNull(part.result) if name in absent else part.result for name, part in self._parts.items()}
 
 

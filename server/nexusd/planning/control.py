@@ -126,7 +126,7 @@ def check_handlers(
     workflow: Workflow, needs: Mapping[str, frozenset[str]], report: Report
 ) -> Iterator[tuple[str, str]]:
     """Nodes with what takes over when they fail, which must be there and not be needed before the failure."""
-    ids = [node.id for node in workflow.nodes]
+    ids = {node.id: node for node in workflow.nodes}
     for node in workflow.nodes:
         target = node.on_error
         path: RegistryPath = ("nodes", node.id, "on_error")
@@ -145,11 +145,12 @@ def check_takeovers(
     workflow: Workflow, needs: Mapping[str, frozenset[str]], gatherers: frozenset[str], report: Report
 ) -> None:
     """A node that takes over must not wait for what a failure leaves without a result: it would never run."""
+    rescued = rescues(workflow)
     for node in workflow.nodes:
         target = node.on_error
         if target in gatherers or target not in needs:
             continue
-        for needed in sorted(needs[target] - rescues(workflow, target)):
+        for needed in sorted(needs[target] - rescued[target]):
             if needed not in gatherers and node.id in _before(needed, needs, gatherers):
                 message = f"{target} waits for {needed}, which has no result when {node.id} failed"
                 report(("nodes", node.id, "on_error"), message, "it would never run")
@@ -167,17 +168,20 @@ def _before(name: str, needs: Mapping[str, frozenset[str]], gatherers: frozenset
     return found
 
 
-def rescues(workflow: Workflow, name: str) -> frozenset[str]:
-    """The nodes whose failure starts this one."""
-    return frozenset(node.id for node in workflow.nodes if node.on_error == name)
+def rescues(workflow: Workflow) -> Mapping[str, frozenset[str]]:
+    """For each node that takes over the nodes whose failure starts it."""
+    found: dict[str, set[str]] = {}
+    for node in workflow.nodes:
+        if node.on_error not in {FAIL, CONTINUE}:
+            found.setdefault(node.on_error, set()).add(node.id)
+    return {name: frozenset(failing) for name, failing in found.items()}
 
 
 def absentable(workflow: Workflow, needs: Mapping[str, frozenset[str]], gatherers: frozenset[str]) -> frozenset[str]:
     """The nodes that may end without a result: skipped, or failed where the run goes on."""
+    rescued = rescues(workflow)
     absent = {
-        node.id
-        for node in workflow.nodes
-        if node.when is not None or node.on_error != FAIL or rescues(workflow, node.id)
+        node.id for node in workflow.nodes if node.when is not None or node.on_error != FAIL or node.id in rescued
     }
     left = list(absent)
     followers: dict[str, list[str]] = {name: [] for name in needs}

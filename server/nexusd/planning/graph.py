@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from nexusd.definitions.template import TemplateSyntaxError, parse_template
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nexusd.definitions.workflow import Connection, Workflow
 
 WHOLE: Final = "result"
@@ -18,14 +20,14 @@ class Graph:
     """The edges of one workflow; only nodes that exist are counted."""
 
     def __init__(self, workflow: Workflow) -> None:
-        self._workflow = workflow
+        self._into: dict[str, list[tuple[int, Connection]]] = {node.id: [] for node in workflow.nodes}
         self._needs: dict[str, set[str]] = {node.id: set() for node in workflow.nodes}
-        for edge in workflow.connections:
+        for i, edge in enumerate(workflow.connections):
+            self._into.setdefault(edge.target, []).append((i, edge))
             self.add(edge.source, edge.target)
 
-    @property
     def needs(self) -> dict[str, frozenset[str]]:
-        """For each node the nodes it waits for."""
+        """For each node the nodes it waits for, as far as edges were added."""
         return {name: frozenset(needed) for name, needed in self._needs.items()}
 
     def add(self, source: str, target: str) -> None:
@@ -35,7 +37,11 @@ class Graph:
 
     def connected_params(self, node: str) -> frozenset[str]:
         """The params of a node that connections fill, `input` included."""
-        return frozenset(edge.input for edge in self._workflow.connections if edge.target == node)
+        return frozenset(edge.input for _, edge in self.into(node))
+
+    def into(self, node: str) -> Sequence[tuple[int, Connection]]:
+        """The connections to a node, each behind its place among those of the workflow."""
+        return self._into[node]
 
     def steps(self, edge: Connection) -> tuple[str | int, ...]:
         """The path in the source's result that a connection delivers; empty for the whole."""

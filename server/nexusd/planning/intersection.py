@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from nexusd.definitions.model import FieldType
-from nexusd.definitions.shape import Anything, OrNull, Record, Scalar
+from nexusd.definitions.shape import ANYTHING, Anything, ListOf, OrNull, Record, Scalar
 from nexusd.definitions.wire import check_value
 from nexusd.planning.values import ANY, BOOLEAN, INTEGER, NUMBER, SCALAR, TEXT, Plain, kind_of
 
@@ -30,28 +30,34 @@ _SCALARS: Final = frozenset({TEXT, INTEGER, NUMBER, BOOLEAN})
 
 
 @dataclass(frozen=True, slots=True)
-class Both:
-    """A value that fits two shapes."""
+class AllOf:
+    """A value that fits several shapes.
 
-    first: Shape
-    second: Shape
+    Attributes:
+        shapes: of which none is an AllOf itself.
+    """
+
+    shapes: tuple[Shape, ...]
 
     def schema(self) -> dict[str, object]:
-        """Both schemas."""
-        return {"allOf": [self.first.schema(), self.second.schema()]}
+        """All schemas."""
+        return {"allOf": [shape.schema() for shape in self.shapes]}
 
     def check(self, value: object, pointer: str) -> list[Fault]:
-        """What is wrong for the first shape, else what is wrong for the second."""
-        return self.first.check(value, pointer) or self.second.check(value, pointer)
+        """What is wrong for the first shape that the value does not fit."""
+        return next((faults for shape in self.shapes if (faults := shape.check(value, pointer))), [])
 
     def normalise(self, value: object) -> object:
         """The value itself: each place brings it into its own form."""
         return value
 
     def at(self, step: str | int) -> Shape | None:
-        """What both shapes lead to."""
-        first, second = self.first.at(step), self.second.at(step)
-        return None if first is None or second is None else intersect(first, second)
+        """What all shapes lead to."""
+        found: Shape | None = ANYTHING
+        for shape in self.shapes:
+            below = shape.at(step)
+            found = None if below is None or found is None else intersect(found, below)
+        return found
 
 
 def assignable(source: Shape, target: Shape) -> bool:
@@ -74,8 +80,8 @@ def intersect(first: Shape, second: Shape) -> Shape | None:
     if isinstance(first, OrNull) or isinstance(second, OrNull):
         return _without_null(first, second)
     for each, other in ((first, second), (second, first)):
-        if isinstance(each, Both):
-            return _with_both(each, other)
+        if isinstance(each, AllOf):
+            return _with_all(each, other)
     return _of_alike(first, second) if _alike(first, second) else None
 
 
@@ -84,15 +90,36 @@ def _of_alike(first: Shape, second: Shape) -> Shape | None:
         return _of_fields(first.field, second.field)
     if isinstance(first, Record) and isinstance(second, Record):
         return _of_records(first, second)
+    if isinstance(first, ListOf) and isinstance(second, ListOf):
+        return _of_lists(first, second)
     for each, other in ((first, second), (second, first)):
         if isinstance(each, Plain):
             return _of_plain(each, other)
-    return Both(first, second)
+    return _all_of(first, second)
 
 
-def _with_both(both: Both, third: Shape) -> Shape | None:
-    inner = intersect(both.second, third)
-    return None if inner is None or intersect(both.first, third) is None else Both(both.first, inner)
+def _all_of(*shapes: Shape) -> AllOf:
+    return AllOf(tuple(each for shape in shapes for each in (shape.shapes if isinstance(shape, AllOf) else (shape,))))
+
+
+def _with_all(those: AllOf, other: Shape) -> Shape | None:
+    """Every shape with the other one; what one of them can say of both is not said twice."""
+    merged = [intersect(shape, other) for shape in those.shapes]
+    if any(each is None for each in merged):
+        return None
+    for i, each in enumerate(merged):
+        if each is not None and not isinstance(each, AllOf):
+            return AllOf((*those.shapes[:i], each, *those.shapes[i + 1 :]))
+    return _all_of(those, other)
+
+
+def _of_lists(first: ListOf, second: ListOf) -> Shape:
+    items = intersect(first.items, second.items)
+    if items is None:
+        # The empty list still is both.
+        return _all_of(first, second)
+    most = [limit for limit in (first.max_items, second.max_items) if limit is not None]
+    return ListOf(items, min(most, default=None), nullable=first.nullable and second.nullable)
 
 
 def _without_null(first: Shape, second: Shape) -> Shape | None:
@@ -112,7 +139,7 @@ def _is_any(shape: Shape) -> bool:
 
 
 def _kind(shape: Shape) -> str:
-    return _kind(shape.first) if isinstance(shape, Both) else kind_of(shape)
+    return _kind(shape.shapes[0]) if isinstance(shape, AllOf) else kind_of(shape)
 
 
 def _alike(first: Shape, second: Shape) -> bool:
@@ -135,7 +162,7 @@ def _of_plain(plain: Plain, other: Shape) -> Shape:
     if isinstance(other, Plain):
         return plain if len(plain.types) <= len(other.types) else other
     is_wider = plain.kind in {SCALAR, _kind(other)}
-    return other if is_wider and other.check(None, "") else Both(other, plain)
+    return other if is_wider and other.check(None, "") else _all_of(other, plain)
 
 
 def _of_records(first: Record, second: Record) -> Shape | None:
@@ -169,7 +196,7 @@ def _of_fields(first: Field, second: Field) -> Shape | None:
             nullable = enum.nullable and other.nullable
             return Scalar(replace(enum, values=values, nullable=nullable)) if values else None
     merged = _merged(first, second)
-    return Both(Scalar(first), Scalar(second)) if merged is None else Scalar(merged)
+    return AllOf((Scalar(first), Scalar(second))) if merged is None else Scalar(merged)
 
 
 def _merged(first: Field, second: Field) -> Field | None:

@@ -51,6 +51,11 @@ def with_mocks(plan: Plan, mocks: Mapping[str, Mock]) -> Plan:
     A node that calls something outside and has no mock is told that this is a dry run; one that could not be undone
     refuses to run.
     """
+    return _with(plan, mocks, {})
+
+
+def _with(plan: Plan, mocks: Mapping[str, Mock], unmocked: dict[str, Plan]) -> Plan:
+    """The same; `unmocked` are the workflows inside that have no mocks, each made once however often it is run."""
     below: dict[str, dict[str, Mock]] = {}
     for place, mock in mocks.items():
         name, point, rest = place.partition(".")
@@ -61,7 +66,14 @@ def with_mocks(plan: Plan, mocks: Mapping[str, Mock]) -> Plan:
     inside: dict[str, dict[str, Mock]] = {}
     for name, each in below.items():
         inside.setdefault(called[name], {}).update(each)
-    callees = {name: with_mocks(callee, inside.get(name, {})) for name, callee in plan.callees.items()}
+    callees: dict[str, Plan] = {}
+    for name, callee in plan.callees.items():
+        if name in inside:
+            callees[name] = _with(callee, inside[name], unmocked)
+            continue
+        if name not in unmocked:
+            unmocked[name] = _with(callee, {}, unmocked)
+        callees[name] = unmocked[name]
     return replace(plan, nodes=nodes, callees=callees)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import graphlib
+import heapq
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ def topological_order(needs: Mapping[str, frozenset[str]]) -> list[str]:
     order: list[str] = []
     ready: list[str] = []
     while sorter.is_active():
-        ready = sorted([*ready, *sorter.get_ready()])
-        first = ready.pop(0)
+        for name in sorter.get_ready():
+            heapq.heappush(ready, name)
+        first = heapq.heappop(ready)
         order.append(first)
         sorter.done(first)
     return order

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from nexusd.definitions.shape import ANYTHING, Record
 from nexusd.definitions.template import UNDEFINED, Template, path_text, step_into
+from nexusd.planning.control import rescues
 from nexusd.planning.names import Resolved, Root, UnresolvedName
 from nexusd.planning.trees import along
 from nexusd.planning.values import LIST, OBJECT, SOME_TEXT, UnfitValue, filtered, in_words, kind_of
@@ -47,7 +48,7 @@ class Visible:
     def __init__(
         self, workflow: Workflow, names: Names, graph: Graph, parts: Mapping[str, Part], report: Report
     ) -> None:
-        self._workflow = workflow
+        self._rescued = rescues(workflow)
         self._names = names
         self._graph = graph
         self._parts = parts
@@ -160,10 +161,10 @@ class Visible:
         return None
 
     def _edges(self, node_id: str) -> list[Connection]:
-        return [edge for edge in self._workflow.connections if edge.target == node_id and edge.input == "input"]
+        return [edge for _, edge in self._graph.into(node_id) if edge.input == "input"]
 
     def _is_handler(self, node_id: str) -> bool:
-        return any(node.on_error == node_id for node in self._workflow.nodes)
+        return node_id in self._rescued
 
     def _connected(self, node_id: str) -> Shape:
         edges = self._edges(node_id)

@@ -97,6 +97,12 @@ class View:
 
 def is_uninterrupted(plan: Plan) -> bool:
     """Whether a workflow neither reports nor asks anything while it runs: it runs no function."""
-    return all(node.type != FunctionNode.name for node in plan.nodes) and all(
-        is_uninterrupted(callee) for callee in plan.callees.values()
-    )
+    seen = {plan.name: plan}
+    left = [plan]
+    while left:
+        each = left.pop()
+        if any(node.type == FunctionNode.name for node in each.nodes):
+            return False
+        left += [callee for name, callee in each.callees.items() if name not in seen]
+        seen |= each.callees
+    return True
