@@ -6,6 +6,7 @@
     │   UnsupportedMediaType PayloadTooLarge HeadersTooLarge Unauthenticated Forbidden RateLimited
     ├ ExecutionError                a run that could not be started or did not finish
     │ ├ InvalidInput NotSupported IdempotencyMismatch IdempotencyInFlight
+    │ │ └ UnfitInput
     │ ├ WorkflowNotFound ExecutionNotFound RecordNotFound VersionMismatch MaxAffectedExceeded
     │ ├ NodeFailed DeadlineExceeded Cancelled Overloaded
     │ │ └ ToolError
@@ -213,6 +214,13 @@ class InvalidInput(ExecutionError):
     """The inputs are not valid."""
 
     code = Code.INVALID_INPUT
+
+
+class UnfitInput(InvalidInput):
+    """An input does not fit where the workflow reads it.
+
+    The pointers of its faults are those of inputs; one that begins with `*` is of the item of a foreach.
+    """
 
 
 class NotSupported(ExecutionError):

@@ -281,3 +281,8 @@ def or_null(schema: dict[str, object]) -> dict[str, object]:
 def escape(name: str) -> str:
     """A name as a step of a JSON pointer (RFC 6901, section 3)."""
     return name.replace("~", "~0").replace("/", "~1")
+
+
+def pointer_of(path: Iterable[str | int]) -> str:
+    """A path as a JSON pointer (RFC 6901)."""
+    return "".join(f"/{escape(str(step))}" for step in path)

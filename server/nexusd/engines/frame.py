@@ -33,6 +33,7 @@ from nexusd.errors import (
     Overloaded,
     QuestionsPending,
     SerializationConflict,
+    UnfitInput,
     UnknownOutcome,
 )
 from nexusd.nodes.node import NodeContext
@@ -366,7 +367,18 @@ def _at_inputs(error: NexusError, node: PlannedNode) -> tuple[Fault, ...]:
     if isinstance(error, DatabaseError) and not error.faults:
         by_field = {pointer.rpartition("/")[2]: target for pointer, target in node.pointers.items()}
         return tuple(Fault(by_field[name], error.code.value, error.detail) for name in error.fields if name in by_field)
+    if isinstance(error, UnfitInput):
+        return tuple(
+            _of_input(fault, node) for fault in error.faults if fault.pointer[0] == "/" or "*" in node.pointers
+        )
     return tuple(Fault(_input_pointer(fault.pointer, node), fault.code, fault.detail) for fault in error.faults)
+
+
+def _of_input(fault: Fault, node: PlannedNode) -> Fault:
+    """The fault with the pointer of the item that it is about, if it is about one."""
+    if fault.pointer.startswith("/"):
+        return fault
+    return Fault(node.pointers["*"] + fault.pointer[1:], fault.code, fault.detail)
 
 
 def _input_pointer(pointer: str, node: PlannedNode) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from nexusd.definitions.shape import ANYTHING, ListOf, OrNull, Record
+from nexusd.definitions.shape import ANYTHING, ListOf, OrNull, Record, pointer_of
 from nexusd.definitions.template import parse_template
 from nexusd.documents import did_you_mean
 from nexusd.nodes.node import Slot
@@ -21,14 +22,14 @@ from nexusd.planning.control import (
     read_control,
 )
 from nexusd.planning.extent import Extents
-from nexusd.planning.gather import gather
+from nexusd.planning.gather import check_sources, gather
 from nexusd.planning.graph import Graph
 from nexusd.planning.inputs import InputTable, Use
 from nexusd.planning.intersection import assignable, intersect
-from nexusd.planning.names import Names, Root
+from nexusd.planning.names import Names, Root, UnresolvedName
 from nexusd.planning.order import CycleError, topological_order
 from nexusd.planning.outputs import Outputs
-from nexusd.planning.trees import along, parse_tree, pointer_of, templates
+from nexusd.planning.trees import along, parse_tree, templates
 from nexusd.planning.values import (
     INSIDE_TEXT,
     UnfitValue,
@@ -201,6 +202,7 @@ class _Compiler:
         for found in binding.problems:
             self._problem(("nodes", node.id, *found.path), found.message, found.hint)
         items: list[tuple[RegistryPath, Shape]] = []
+        source = self._visible.foreach_source(node.id)
         for place, template in templates(part.params):
             path: RegistryPath = ("nodes", node.id, "params", *place)
             slot = binding.slots.get(place)
@@ -213,10 +215,12 @@ class _Compiler:
                     if resolved.root is Root.ITEM and not expression.has_default:
                         through = _slot(template, expression, resolved, slot)
                         items.append((path, ANYTHING if through is None else through.shape))
-                    if resolved.root is Root.INPUT and template.is_whole and not resolved.steps:
-                        part.pointers[pointer_of(place)] = f"/inputs/{resolved.name}"
+                    if resolved.root is Root.INPUT and template.is_whole:
+                        part.pointers[pointer_of(place)] = f"/inputs{pointer_of((resolved.name, *resolved.steps))}"
                     elif resolved.root is Root.ITEM and template.is_whole:
-                        part.pointers |= _into_items(self._visible.foreach_source(node.id), place, resolved)
+                        part.pointers |= _into_items(source, place, resolved)
+        if source is not None and source.root is Root.INPUT:
+            part.pointers["*"] = f"/inputs{pointer_of((source.name, *source.steps))}/*"
         self._check_delivered(part, binding)
         self._bind_control(part, self._common(items))
 
@@ -271,6 +275,7 @@ class _Compiler:
     def _bind_control(self, part: Part, item: Shape) -> None:
         """Note what the control keys read; `item` is what the items of a foreach must be."""
         node = part.node
+        _imply(part, self._names, self._inputs)
         for below, pairs in part.control.uses():
             path: RegistryPath = ("nodes", node.id, *below)
             for pair in pairs:
@@ -286,13 +291,8 @@ class _Compiler:
                     self._use(
                         part, resolved, Use(_slot(template, expression, resolved, items), path, expression.has_default)
                     )
-        for first in part.control.sources.values():
-            for i, name in enumerate(first.nodes):
-                if name not in self._names.nodes or name == node.id:
-                    hint = did_you_mean(name, self._names.nodes - {node.id})
-                    self._problem(("nodes", node.id, "from", i), f"there is no other node {name!r}", hint)
-                else:
-                    self._graph.add(name, node.id)
+        for name in check_sources(part, self._names.nodes, self._problem):
+            self._graph.add(name, node.id)
 
     def _shape_of(self, inputs: Record, part: Part, resolved: Resolved) -> Shape:
         """What is known of what a path of a condition leads to."""
@@ -304,6 +304,15 @@ class _Compiler:
     def _results(self) -> dict[str, Shape]:
         absent = absentable(self._workflow, self._graph.needs(), self._gatherers)
         return {name: OrNull(part.result) if name in absent else part.result for name, part in self._parts.items()}
+
+
+def _imply(part: Part, names: Names, inputs: InputTable) -> None:
+    """Note what the conditions of a node say of the inputs; a name that means nothing is told elsewhere."""
+    for reference, shape in part.control.implied():
+        with suppress(UnresolvedName):
+            resolved = names.resolve(reference)
+            if resolved.root is Root.INPUT:
+                inputs.imply(resolved.name, resolved.steps, shape)
 
 
 def _into_items(source: Resolved | None, place: ParamPath, resolved: Resolved) -> dict[str, str]:

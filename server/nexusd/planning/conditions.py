@@ -22,12 +22,13 @@ from nexusd.definitions.condition import (
     Not,
     Reference,
     Size,
+    references,
 )
 from nexusd.definitions.model import FieldType
 from nexusd.definitions.shape import OrNull, Scalar
 from nexusd.definitions.template import UNDEFINED
 from nexusd.definitions.wire import read_json
-from nexusd.errors import InvalidInput
+from nexusd.errors import Fault, UnfitInput
 from nexusd.planning.cel import compile_cel, evaluator
 from nexusd.planning.render import path_getter
 from nexusd.planning.values import ANY, BOOLEAN, INTEGER, LIST, NUMBER, OBJECT, SCALAR, TEXT, kind_of
@@ -107,7 +108,7 @@ class ConditionCompiler:
         def truth(scope: Scope) -> bool:
             found = value(scope)
             if not isinstance(found, bool):
-                raise self._refused(f"{_kind_of_value(found)} stands where true or false must stand")
+                raise self._refused(f"{_kind_of_value(found)} stands where true or false must stand", condition)
             return found
 
         return truth
@@ -141,7 +142,7 @@ class ConditionCompiler:
     def _cel(self, condition: Cel) -> Callable[[Scope], bool]:
         values = {name: self._value_at(reference) for name, reference in condition.values}
         asked = {name: self._value_at(reference) for name, reference in condition.asked}
-        return evaluator(compile_cel(condition), values, asked, self._refused)
+        return evaluator(compile_cel(condition), values, asked, lambda message: self._refused(message, condition))
 
     def _reference(self, reference: Reference) -> Getter:
         path, text = self._value_at(reference), reference.text
@@ -149,7 +150,7 @@ class ConditionCompiler:
         def get(scope: Scope) -> object:
             value = path(scope)
             if value is UNDEFINED:
-                raise self._refused(f"{text} is undefined; ask has({text}) first")
+                raise self._refused(f"{text} is undefined; ask has({text}) first", reference)
             return value
 
         return get
@@ -178,7 +179,8 @@ class ConditionCompiler:
             value = operand(scope)
             if isinstance(value, str | list | dict):
                 return len(value)
-            raise self._refused(f"size takes text, a list or an object, not {_kind_of_value(value)}")
+            message = f"size takes text, a list or an object, not {_kind_of_value(value)}"
+            raise self._refused(message, condition)
 
         return size
 
@@ -194,7 +196,7 @@ class ConditionCompiler:
             first, second = left(scope), right(scope)
             fault = _fault(sign, _kind_of_value(first), _kind_of_value(second))
             if fault:
-                raise self._refused(fault)
+                raise self._refused(fault, condition)
             return _compared(sign, first, second)
 
         return compare
@@ -210,8 +212,11 @@ class ConditionCompiler:
                 return f"{path.text} is never {item.value!r}; it is {' or '.join(words)}"
         return ""
 
-    def _refused(self, message: str) -> InvalidInput:
-        return InvalidInput(f"the condition of {self._where}: {message}")
+    def _refused(self, message: str, part: Condition | Cel) -> UnfitInput:
+        """Why a part of a condition has no answer, with the inputs that the part reads."""
+        pointers = dict.fromkeys(self._names.resolve(reference).pointer for reference, _ in references(part))
+        faults = [Fault(pointer, "type", message) for pointer in pointers if pointer is not None]
+        return UnfitInput(f"the condition of {self._where}: {message}", faults=faults)
 
 
 def _fault(sign: str, left: str, right: str) -> str:

@@ -12,12 +12,14 @@ from nexusd.documents import did_you_mean
 from nexusd.nodes.node import Choice, FirstOf
 from nexusd.planning.cel import CelMissing, NotCel, compile_cel
 from nexusd.planning.conditions import ConditionCompiler, ConditionTypeError
+from nexusd.planning.implied import implied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from nexusd.definitions.condition import Cel, Condition, Reference
     from nexusd.definitions.registry import RegistryPath
+    from nexusd.definitions.shape import Shape
     from nexusd.definitions.workflow import Node, Workflow
     from nexusd.planning.plan import Scope
     from nexusd.planning.render import Getter
@@ -52,6 +54,11 @@ class Control:
             found = list(references(condition))
             asked = {reference.path for reference, only_asked in found if only_asked}
             yield path, [(reference, reference.path in asked) for reference, _ in found]
+
+    def implied(self) -> Iterator[tuple[Reference, Shape | None]]:
+        """What the conditions say of the paths that they read."""
+        for condition in self.conditions.values():
+            yield from implied(condition)
 
     def compile(self, compiler: ConditionCompiler, path: RegistryPath, report: Report) -> None:
         """Make functions of the conditions."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nexusd.definitions.shape import ANYTHING, ListOf, any_of
+from nexusd.documents import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from nexusd.planning.assemble import Part
+    from nexusd.planning.control import Report
 
 
 def gather(parts: Mapping[str, Part]) -> None:
@@ -18,6 +20,17 @@ def gather(parts: Mapping[str, Part]) -> None:
         if part.control.sources:
             given = any_of(parts[name].result for name in _sources(part, parts)) or ANYTHING
             part.result = given if part.foreach is None else ListOf(given)
+
+
+def check_sources(part: Part, nodes: frozenset[str], report: Report) -> Iterator[str]:
+    """The nodes of which a node passes on a result, as it names them; a problem where one is none."""
+    for first in part.control.sources.values():
+        for i, name in enumerate(first.nodes):
+            if name in nodes and name != part.node.id:
+                yield name
+            else:
+                hint = did_you_mean(name, nodes - {part.node.id})
+                report(("nodes", part.node.id, "from", i), f"there is no other node {name!r}", hint)
 
 
 def _sources(part: Part, parts: Mapping[str, Part]) -> Iterator[str]:

@@ -11,8 +11,10 @@ from nexusd.definitions.shape import ANYTHING, Record, Scalar, escape
 from nexusd.definitions.wire import read_json
 from nexusd.documents import did_you_mean
 from nexusd.errors import Fault, InvalidInput, MalformedBody
+from nexusd.planning.implied import together
 from nexusd.planning.intersection import intersect
-from nexusd.planning.values import in_words
+from nexusd.planning.trees import along
+from nexusd.planning.values import ANY, SCALAR, around, in_words, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,10 +68,15 @@ class InputTable:
     report: Report
     locate: Callable[[RegistryPath], str]
     uses: dict[str, list[Use]] = field(default_factory=dict)
+    told: dict[str, dict[tuple[str | int, ...], list[Shape | None]]] = field(default_factory=dict)
 
     def add(self, name: str, use: Use) -> None:
         """Note a use."""
         self.uses.setdefault(name, []).append(use)
+
+    def imply(self, name: str, steps: tuple[str | int, ...], shape: Shape | None) -> None:
+        """Note what a condition says of an input, or of a part of it; it counts where nothing else says anything."""
+        self.told.setdefault(name, {}).setdefault(steps, []).append(shape)
 
     def infer(self) -> Record:
         """The inputs' shape."""
@@ -105,11 +112,21 @@ class InputTable:
             else:
                 shape = narrower
                 seen.append((use.path, use.slot.shape))
+        if declaration is None:
+            shape = self._with_conditions(name, shape)
         if declaration is not None and declaration.field.has_default:
             faults = shape.check(declaration.field.default, "")
             if faults:
                 message = f"the default does not fit where the input is used: {faults[0].detail}"
                 self.report(("inputs", name, "default"), message, "")
+        return shape
+
+    def _with_conditions(self, name: str, shape: Shape) -> Shape:
+        """The shape, and what conditions say of the parts of which it says nothing."""
+        for steps, told in self.told.get(name, {}).items():
+            part, narrower = along(shape, steps), together(told)
+            if part is not None and narrower is not None and kind_of(part) in {ANY, SCALAR}:
+                shape = intersect(shape, around(narrower, steps)) or shape
         return shape
 
     def _conflict(self, name: str, path: RegistryPath, shape: Shape, seen: list[tuple[RegistryPath, Shape]]) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from nexusd.definitions.shape import pointer_of
+
 if TYPE_CHECKING:
     from nexusd.definitions.condition import Reference
     from nexusd.definitions.template import Expression
@@ -36,6 +38,13 @@ class Resolved:
     name: str
     steps: tuple[str | int, ...]
     is_explicit: bool = False
+
+    @property
+    def pointer(self) -> str | None:
+        """Of the input that it leads to, as an UnfitInput gives it; None where it leads to none."""
+        if self.root is Root.INPUT:
+            return f"/inputs{pointer_of((self.name, *self.steps))}"
+        return f"*{pointer_of(self.steps)}" if self.root is Root.ITEM else None
 
 
 class UnresolvedName(ValueError):

@@ -70,7 +70,7 @@ class PlannedNode(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         connections: param, or `input`, to what a connection delivers there.
         needs: indexes of the nodes it waits for; `followers` of those that wait for it.
         pointers: place in the params, such as `/fields/email`, to the pointer of the input that is the whole of it;
-            in one into the list of a foreach, * stands for the item.
+            in one into the list of a foreach, * stands for the item. `*` leads to the item itself.
         when: whether it runs at all.
         waits_for: ids of the nodes without whose results it is skipped.
         rescues: ids of the nodes of which one must have failed.

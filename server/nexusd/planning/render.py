@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from nexusd.definitions.template import FILTERS, UNDEFINED, Template, as_text, path_text, step_into
-from nexusd.errors import InvalidInput
+from nexusd.errors import Fault, InvalidInput, UnfitInput
 from nexusd.planning.names import Root
 
 if TYPE_CHECKING:
@@ -63,13 +63,19 @@ def _object(parts: Mapping[str, Getter]) -> Getter:
 def _template(template: Template, names: Names, where: str) -> Getter:
     if template.is_whole:
         return _expression(template.expressions[0], names, where, optional=True)
-    getters = [_expression(each, names, where, optional=False) for each in template.expressions]
+    getters = [
+        (_expression(each, names, where, optional=False), names.resolve(each).pointer) for each in template.expressions
+    ]
     pieces = template.pieces
 
     def get(scope: Scope) -> str:
         text = [pieces[0]]
-        for getter, piece in zip(getters, pieces[1:], strict=True):
-            text += (as_text(getter(scope)), piece)
+        for (getter, pointer), piece in zip(getters, pieces[1:], strict=True):
+            value = getter(scope)
+            try:
+                text += (as_text(value), piece)
+            except InvalidInput as error:
+                raise _unfit(error, pointer) from error
         return "".join(text)
 
     return get
@@ -83,7 +89,7 @@ def _expression(expression: Expression, names: Names, where: str, *, optional: b
     if may_miss:
         return plain
     calls = expression.filters
-    text = expression.text
+    text, pointer = expression.text, resolved.pointer
 
     def get(scope: Scope) -> object:
         value = plain(scope)
@@ -91,13 +97,21 @@ def _expression(expression: Expression, names: Names, where: str, *, optional: b
             if call.name == "default":
                 value = call.argument if value is UNDEFINED or value is None else value
             elif value is not UNDEFINED:
-                value = FILTERS[call.name](value)
+                try:
+                    value = FILTERS[call.name](value)
+                except InvalidInput as error:
+                    raise _unfit(error, pointer) from error
         if value is UNDEFINED:
             message = f"the template {{{{ {text} }}}} of {where} is undefined"
-            raise InvalidInput(message)
+            raise UnfitInput(message, faults=[] if pointer is None else [Fault(pointer, "required", "is required")])
         return value
 
     return get
+
+
+def _unfit(error: InvalidInput, pointer: str | None) -> InvalidInput:
+    """The error with the input that it is about, if it is about one."""
+    return error if pointer is None else UnfitInput(error.detail, faults=[Fault(pointer, "type", error.detail)])
 
 
 def path_getter(resolved: Resolved, where: str) -> Getter:

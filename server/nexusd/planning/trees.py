@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nexusd.definitions.shape import escape
 from nexusd.definitions.template import Template, TemplateSyntaxError, parse_template
 
 if TYPE_CHECKING:
@@ -46,11 +45,6 @@ def templates(tree: object, path: ParamPath = ()) -> Iterator[tuple[ParamPath, T
     elif isinstance(tree, list):
         for i, item in enumerate(tree):
             yield from templates(item, (*path, i))
-
-
-def pointer_of(path: ParamPath) -> str:
-    """A path as a JSON pointer (RFC 6901)."""
-    return "".join(f"/{escape(str(step))}" for step in path)
 
 
 def along(shape: Shape, steps: tuple[str | int, ...]) -> Shape | None:

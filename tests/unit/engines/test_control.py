@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from nexusd.definitions.execution import Invocation
+from nexusd.definitions.model import Field, FieldType
 from nexusd.definitions.registry import Registry
-from nexusd.definitions.workflow import Connection, Node, Retry, Workflow
+from nexusd.definitions.workflow import Connection, DeclaredInput, Node, Retry, Workflow
 from nexusd.engines.engine import Run
 from nexusd.engines.inline import InlineEngine
 from nexusd.errors import DeadlineExceeded, InvalidInput, NodeFailed, RecordNotFound
@@ -30,9 +31,12 @@ async def run(
     inputs: bytes = b"{}",
     others: tuple[Workflow, ...] = (),
     edges: tuple[Connection, ...] = (),
+    declared: tuple[str, ...] = (),
 ) -> dict[str, object]:
     types: dict[str, NodeType] = {each.name: each for each in control_node_types()}
-    workflows = {each.name: each for each in (Workflow(name="w", nodes=nodes, connections=edges), *others)}
+    taken = {name: DeclaredInput(Field(name=name, type=FieldType.JSON)) for name in declared}
+    main = Workflow(name="w", nodes=nodes, connections=edges, inputs=taken)
+    workflows = {each.name: each for each in (main, *others)}
     plan = compile_registry(Registry(workflows=workflows), types | {"CallNode": CallNode(bodies)})["w"]
     return await InlineEngine().run(
         Run(
@@ -46,6 +50,10 @@ async def run(
             observe=ignore,
         )
     )
+
+
+def pointers(error: InvalidInput) -> list[str]:
+    return [fault.pointer for fault in error.faults]
 
 
 def call(name: str, /, **keys: object) -> Node:
@@ -85,9 +93,73 @@ async def test_a_merge_of_nodes_that_were_all_skipped_is_skipped_too() -> None:
 
 async def test_comparing_values_of_different_types_names_the_node() -> None:
     with pytest.raises(InvalidInput, match="node a: text < number cannot be compared") as caught:
-        await run({"a": gives(1)}, call("a", when="inputs.x < 1"), inputs=b'{"x": "1"}')
+        await run({"a": gives(1)}, call("a", when="inputs.x < inputs.p.y"), inputs=b'{"x": "1", "p": {"y": 1}}')
 
     assert caught.value.node == "a"
+    assert pointers(caught.value) == ["/inputs/x", "/inputs/p/y"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("inputs.z == inputs.x || inputs.x < inputs.y", ["/inputs/z", "/inputs/x"]),
+        ("size(inputs.y) > 1", ["/inputs/y"]),
+        ("inputs.x in [1] || inputs.p.no == 'a'", ["/inputs/p/no"]),
+        ("inputs.p.a.b in ['a']", ["/inputs/p/a/b"]),
+        ("inputs.y in inputs.x", ["/inputs/y", "/inputs/x"]),
+        ("inputs.x == 'a' || inputs.x == 1", ["/inputs/x"]),
+        ("inputs.y + inputs.x == 1", ["/inputs/y", "/inputs/x"]),
+        ("inputs.x.startsWith('a') && inputs.y.startsWith('b')", ["/inputs/x", "/inputs/y"]),
+    ],
+)
+async def test_condition_that_cannot_be_answered_names_the_inputs_that_it_reads(
+    condition: str, expected: list[str]
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        await run(
+            {"a": gives(1), "b": echoes},
+            call("a", when=condition),
+            call("b", params={"x": "{{ x }}", "y": "{{ y }}", "z": "{{ z }}", "p": "{{ p }}"}, when="false"),
+            inputs=b'{"x": "aa", "y": 7, "z": 1, "p": {"a": {}}}',
+            declared=("x", "y", "z", "p"),
+        )
+
+    assert pointers(caught.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{{ x | int }}", ["/inputs/x"]),
+        ("no. {{ y }}{{ x | int }}", ["/inputs/x"]),
+        ("of {{ inputs.p.xs }}", ["/inputs/p/xs"]),
+        ("{{ inputs.p.xs[1] }}", ["/inputs/p/xs/1"]),
+        ("{{ inputs.p.xs[0] | lower }}", ["/inputs/p/xs/0"]),
+    ],
+)
+async def test_template_that_cannot_be_rendered_names_its_input(template: str, expected: list[str]) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        await run(
+            {"a": echoes, "b": echoes},
+            call("a", params={"v": template}),
+            call("b", params={"x": "{{ x }}", "y": "{{ y }}", "p": "{{ p }}"}, when="false"),
+            inputs=b'{"x": "aa", "y": 7, "p": {"xs": [7]}}',
+            declared=("x", "y", "p"),
+        )
+
+    assert pointers(caught.value) == expected
+
+
+@pytest.mark.parametrize("template", ["{{ item.n | int }}", "no. {{ item.n | int }}"])
+async def test_template_that_cannot_be_rendered_names_the_item(template: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        await run(
+            {"a": echoes},
+            call("a", foreach="{{ inputs.p.xs }}", params={"v": template}),
+            inputs=b'{"p": {"xs": [{"n": "1"}, {"n": "x"}]}}',
+        )
+
+    assert pointers(caught.value) == ["/inputs/p/xs/1/n"]
 
 
 async def test_a_path_that_a_condition_asks_for_may_be_left_out() -> None:

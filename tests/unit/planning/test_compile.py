@@ -142,6 +142,50 @@ def test_what_may_be_in_a_result_is_not_refused() -> None:
     assert list(found.outputs.properties) == ["a", "b", "c", "t"]
 
 
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("n > 3", {"n": {"type": "number"}}),
+        ("-0.5 <= inputs.n", {"n": {"type": "number"}}),
+        ("n >= 'a'", {"n": {"type": "string"}}),
+        ("n == 'a' || n == 'b'", {"n": {"type": "string"}}),
+        ("n != 3 && m == true", {"n": {"type": "number"}, "m": {"type": "boolean"}}),
+        ("n", {"n": {"type": "boolean"}}),
+        ("!n || !(m && n)", {"n": {"type": "boolean"}, "m": {"type": "boolean"}}),
+        ("n == null || n == 'a'", {"n": {"anyOf": [{"type": "string"}, {"type": "null"}]}}),
+        ("n == 'a' || n == 3", {"n": portable({})}),
+        ("n in ['a'] || m == null", {"n": portable({}), "m": portable({})}),
+        ("n == m", {"n": portable({}), "m": portable({})}),
+    ],
+)
+def test_conditions_say_what_inputs_are(condition: str, expected: dict[str, object]) -> None:
+    nodes = f'      a: {{type: ContactCountNode, when: "{condition}"}}\n'
+    cases = f'      a: {{type: SwitchNode, cases: {{x: "{condition}"}}}}\n'
+
+    assert plan(nodes).inputs_schema["properties"] == expected
+    assert plan(cases).inputs_schema["properties"] == expected
+
+
+def test_conditions_say_what_parts_of_inputs_are_and_nothing_against_what_else_says_it() -> None:
+    found = plan(
+        "      a: {type: ContactCreateNode, params: {name: '{{name}} {{note}}', email: '{{e}}', score: '{{score}}'},"
+        " when: \"score > 3 && inputs.p.kind == 'a' && inputs.p.ages[0] > 1 && e == 'a' && note == 'b' && any > 3\"}\n",
+        "    inputs: {any: json}\n",
+    )
+    properties = found.inputs_schema["properties"]
+
+    assert isinstance(properties, dict)
+    assert properties["p"]["properties"]["kind"] == {"type": "string"}
+    assert properties["p"]["properties"]["ages"] == {"type": "array", "items": portable({})}
+    assert properties["score"]["type"] == "string"
+    assert properties["e"]["maxLength"] == 320
+    assert properties["note"] == {"type": "string"}
+    assert properties["any"] == portable({})
+    with pytest.raises(InvalidInput) as caught:
+        plan("      a: {type: ContactCountNode, when: 'n > 3'}\n").decode(b'{"n": "5"}')
+    assert [(fault.pointer, fault.code) for fault in caught.value.faults] == [("/inputs/n", "type")]
+
+
 def test_nodes_stand_in_the_order_of_their_needs() -> None:
     nodes = (
         "      a: {type: ContactReadNode, params: {id: '{{b.id}}'}}\n"

@@ -22,6 +22,7 @@ _METAVARS: Final[Mapping[str, str]] = {
     "number": "NUMBER",
     BOOLEAN: "[true|false]",
 }
+_ANYTHING: Final = frozenset({"object", "array", "string", "number", "boolean", "null"})
 _SHOWN_CHOICES: Final = 6
 
 
@@ -63,7 +64,7 @@ class InputOption:
 
         JSON of a kind that the input takes is that JSON. Anything else is the text itself, for the workflow to take or
         to refuse: there is one validator, and it is not here. What may be text is only read as JSON of another kind,
-        so that the name `null` stays a name.
+        so that the name `null` stays a name; but what may be anything is what it looks like.
         """
         if self._kinds <= {"string", "null"} and "string" in self._kinds:
             return text
@@ -71,7 +72,11 @@ class InputOption:
             value = read_json(text)
         except MalformedBody:
             return text
-        if "string" not in self._kinds or (value is not None and _kind(value) in self._kinds):
+        if (
+            "string" not in self._kinds
+            or self._kinds >= _ANYTHING
+            or (value is not None and _kind(value) in self._kinds)
+        ):
             return value
         return text
 

@@ -7,6 +7,7 @@ import pytest
 
 from nexusd.channels.cli.inputs import InputOption, kinds_of
 from nexusd.channels.cli.run_command import input_options
+from nexusd.definitions.field_schema import portable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +50,9 @@ def option(schema: Mapping[str, object], name: str = "value") -> InputOption:
         (TEXT_OR_OBJECT, "5", "5"),
         (TEXT_OR_OBJECT, '"quoted"', "quoted"),
         (ANYTHING, "5", 5),
+        *((portable({}), text, value) for text, value in (("5", 5), ("-1.5", Decimal("-1.5")), ("true", True))),
+        *((portable({}), text, value) for text, value in (("null", None), ('{"a": [1]}', {"a": [1]}), ('"5"', "5"))),
+        *((portable({}), text, text) for text in ("hello", "05", "")),
         (ANYTHING, "hello", "hello"),
     ],
 )
