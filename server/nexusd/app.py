@@ -17,7 +17,8 @@ from nexusd import __version__, catalog
 from nexusd.databases.cursors import CursorSigner
 from nexusd.databases.database import Bound, Dialect, Statement
 from nexusd.databases.rehearsal import Rehearsal
-from nexusd.definitions.loader import PythonSource, load_registry
+from nexusd.definitions.loader import PythonSource, read_registry
+from nexusd.definitions.registry import NOTHING_UNREAD
 from nexusd.errors import ConfigurationError, Problem
 from nexusd.events import ignore
 from nexusd.planning.registry import compile_registry
@@ -75,13 +76,15 @@ def load(
     started = time.perf_counter()
     catalog.check_auth(settings.auth)
     has_files = registry is None
+    unread = NOTHING_UNREAD
     if registry is None:
-        registry = load_registry(settings.registry.path, python)
+        registry, unread = read_registry(settings.registry.path, python)
     signer = signer or CursorSigner(settings.server.secret_key.encode())
     find = partial(python.function, folder=Path(settings.registry.path).parent)
     plans = compile_registry(
         registry,
         catalog.node_types(registry, signer, find, settings.registry.secrets, audited=settings.monitoring.audit),
+        unread,
     )
     return Loaded(
         settings=settings,

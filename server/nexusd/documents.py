@@ -68,6 +68,7 @@ class Document:
         places: of every value, by path.
         keys: of every mapping key, by the path of its value.
         problems: what is wrong with the text itself; `value` holds what could be read.
+        faulty: the paths at which it is wrong.
     """
 
     file: str
@@ -75,6 +76,7 @@ class Document:
     places: dict[DocumentPath, Place] = field(default_factory=dict)
     keys: dict[DocumentPath, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    faulty: set[DocumentPath] = field(default_factory=set)
     _order: list[DocumentPath] = field(default_factory=list, repr=False)
     _indexes: dict[DocumentPath, int] = field(default_factory=dict, repr=False)
 
@@ -161,43 +163,44 @@ class _Reader:
         self._count += 1
         if self._count > _MAX_NODES:
             if self._count == _MAX_NODES + 1:
-                self._problem(place, f"expands to more than {_MAX_NODES} values")
+                self._problem(place, path, f"expands to more than {_MAX_NODES} values")
             return None
         if len(path) > _MAX_DEPTH:
-            self._problem(place, f"is nested more than {_MAX_DEPTH} levels deep")
+            self._problem(place, path, f"is nested more than {_MAX_DEPTH} levels deep")
             return None
         if node.tag not in _KNOWN_TAGS:
-            self._problem(place, f"the tag {node.tag!r} is not allowed here")
+            self._problem(place, path, f"the tag {node.tag!r} is not allowed here")
             return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.read(item, (*path, i)) for i, item in enumerate(node.value)]
-        return self._scalar(node, place) if isinstance(node, yaml.ScalarNode) else None
+        return self._scalar(node, place, path) if isinstance(node, yaml.ScalarNode) else None
 
     def _mapping(self, node: yaml.MappingNode, path: DocumentPath) -> dict[str, object]:
         values: dict[str, object] = {}
         for key, item in node.value:
             place = self._of(key)
             if not isinstance(key, yaml.ScalarNode):
-                self._problem(place, "a key must be a plain word")
+                self._problem(place, path, "a key must be a plain word")
                 continue
             name = key.value
             if name in values:
                 first = self._document.keys[(*path, name)]
-                self._problem(place, f"the key {name!r} stands here twice", f"first at line {first.line}")
+                message = f"the key {name!r} stands here twice"
+                self._problem(place, (*path, name), message, f"first at line {first.line}")
                 continue
             self._document.keys[(*path, name)] = place
             values[name] = self.read(item, (*path, name))
         return values
 
-    def _scalar(self, node: yaml.ScalarNode, place: Place) -> object:
+    def _scalar(self, node: yaml.ScalarNode, place: Place, path: DocumentPath) -> object:
         text: str = node.value
         if node.style:
             return text  # quoted or block text
         value = _plain(text)
         if isinstance(value, float) and not math.isfinite(value):
-            self._problem(place, "a number must be finite")
+            self._problem(place, path, "a number must be finite")
             return None
         return value
 
@@ -210,7 +213,8 @@ class _Reader:
     def _line(self, index: int) -> str:
         return self._lines[index] if index < len(self._lines) else ""
 
-    def _problem(self, place: Place, message: str, hint: str = "") -> None:
+    def _problem(self, place: Place, path: DocumentPath, message: str, hint: str = "") -> None:
+        self._document.faulty.add(path)
         self._document.problems.append(place.problem(message, hint))
 
 

@@ -10,13 +10,14 @@ import pytest
 
 from nexusd import catalog
 from nexusd.databases.cursors import CursorSigner
-from nexusd.definitions.loader import load_registry
+from nexusd.definitions.loader import read_registry
+from nexusd.definitions.registry import NOTHING_UNREAD
 from nexusd.embedding.references import PythonDefinitions
 from nexusd.errors import ConfigurationError
 from nexusd.planning.registry import compile_registry
 
 if TYPE_CHECKING:
-    from nexusd.definitions.registry import Registry
+    from nexusd.definitions.registry import Registry, Unread
     from nexusd.planning.plan import Plan
 
 MODELS = """version: 1
@@ -36,16 +37,16 @@ workflows:
 FIND = partial(PythonDefinitions().function, folder=Path())
 
 
-def compiled(registry: Registry) -> dict[str, Plan]:
+def compiled(registry: Registry, unread: Unread = NOTHING_UNREAD) -> dict[str, Plan]:
     """The plans of a registry."""
-    return compile_registry(registry, catalog.node_types(registry, CursorSigner(b"k"), FIND, {"TOKEN": "t"}))
+    types = catalog.node_types(registry, CursorSigner(b"k"), FIND, {"TOKEN": "t"})
+    return compile_registry(registry, types, unread)
 
 
 def plans(workflows: str) -> dict[str, Plan]:
     """The plans of these workflows, as they stand below `workflows:`."""
     Path("r.yaml").write_text(MODELS + workflows)
-    registry = load_registry("r.yaml", PythonDefinitions())
-    return compiled(registry)
+    return compiled(*read_registry("r.yaml", PythonDefinitions()))
 
 
 def plan(nodes: str, more: str = "") -> Plan:

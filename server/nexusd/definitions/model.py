@@ -141,6 +141,11 @@ class Field:
         return not (self.nullable or self.has_default or self.generated or self.managed or self.stamped)
 
 
+def node_type_name(model: str, operation: Operation) -> str:
+    """The name of the node type of a model's operation, such as `ContactCreateNode`."""
+    return f"{model}{operation.suffix}Node"
+
+
 def compared(column: Field, *, nullable: bool = False) -> Field:
     """The field as a value to compare with: its type, without the limits of what may be stored."""
     return replace(
@@ -237,6 +242,11 @@ class Model:
         """Whether what a caller sees or changes depends on who it is."""
         return self.policies is not None or any(f.read_scope or f.write_scope for f in self.fields)
 
+    @property
+    def referred(self) -> frozenset[str]:
+        """The models that its fields refer to."""
+        return frozenset(field.references.model for field in self.fields if field.references is not None)
+
     def node_type(self, operation: Operation) -> str:
         """The node type's name, such as `ContactCreateNode`."""
-        return f"{self.name}{operation.suffix}Node"
+        return node_type_name(self.name, operation)

@@ -22,7 +22,7 @@ from nexusd.definitions.wire import check_value, normalise, read_json
 from nexusd.documents import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from nexusd.definitions.entry import Entry
 
@@ -329,11 +329,18 @@ def _read_publish(entry: Entry) -> tuple[Operation, ...]:
     return tuple(Operation(word) for word in dict.fromkeys(words) if word is not None)
 
 
-def check_references(models: Mapping[str, Model], entries: Mapping[str, Entry]) -> None:
-    """Every reference leads to a unique field of the same type; every table and index has a name of its own."""
+def check_references(
+    models: Mapping[str, Model], entries: Mapping[str, Entry], unread: Collection[str] = ()
+) -> frozenset[str]:
+    """Every reference leads to a unique field of the same type; every table and index has a name of its own.
+
+    References to `unread` models are not judged. The names of the models that have problems are given back.
+    """
     taken: dict[str, str] = {}
+    faulty: set[str] = set()
     for name, model in models.items():
         entry = entries[name]
+        before = len(entry.problems)
         # SQLite takes names that differ in case alone for the same.
         owner = taken.setdefault(model.table.lower(), name)
         if owner != name:
@@ -345,9 +352,12 @@ def check_references(models: Mapping[str, Model], entries: Mapping[str, Entry]) 
                 message = f"the index of {', '.join(fields)} would be called {index}, as that of {owner} is"
                 entry.wrong(message, "give one of the fields or tables another name")
         for field in model.fields:
-            if field.references is not None:
+            if field.references is not None and field.references.model not in unread:
                 at = entry.child("fields").child(field.name).child("references")
                 _check_reference(field, field.references, models, at)
+        if len(entry.problems) > before:
+            faulty.add(name)
+    return frozenset(faulty)
 
 
 def _check_reference(field: Field, reference: Reference, models: Mapping[str, Model], entry: Entry) -> None:

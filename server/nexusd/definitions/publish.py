@@ -35,6 +35,11 @@ def published_workflows(model: Model) -> list[Workflow]:
     return [_workflow(model, operation) for operation in model.publish]
 
 
+def published_name(model: str, operation: Operation) -> str:
+    """The name of the workflow that publishes an operation, such as `contact_create`."""
+    return f"{snake_case(model)}_{operation.value}"
+
+
 def _workflow(model: Model, operation: Operation) -> Workflow:
     required = _inputs(model, operation)
     node = Node(
@@ -43,7 +48,7 @@ def _workflow(model: Model, operation: Operation) -> Workflow:
         params={name: f"{{{{ inputs.{name} }}}}" for name in required},
     )
     return Workflow(
-        name=f"{snake_case(model.name)}_{operation.value}",
+        name=published_name(model.name, operation),
         description=f"{operation.value.replace('_', ' ').capitalize()} {model.name}.",
         nodes=(node,),
         # json refines nothing: type and limits come from the param that the input fills.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from nexusd.errors import Problem
 
@@ -43,6 +43,27 @@ class SourceMap:
 
     def _nearest(self, path: RegistryPath) -> Place | None:
         return next((place for end in range(len(path), -1, -1) if (place := self.places.get(path[:end]))), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """What a registry declares in a form that cannot be read, so that nothing that depends on it is judged.
+
+    Attributes:
+        models, workflows: their names.
+        hosts: whether `http_allow` is among it.
+        everything: it is not even known what is declared.
+        problems: what is wrong with the form.
+    """
+
+    models: frozenset[str] = frozenset()
+    workflows: frozenset[str] = frozenset()
+    hosts: bool = False
+    everything: bool = False
+    problems: tuple[Problem, ...] = ()
+
+
+NOTHING_UNREAD: Final = Unread()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from nexusd.definitions.model import Operation, node_type_name
+from nexusd.definitions.registry import NOTHING_UNREAD
 from nexusd.definitions.shape import Record
 from nexusd.errors import ConfigurationError, Problem
 from nexusd.nodes.node import Effects
+from nexusd.nodes.unread import UnreadNode
 from nexusd.nodes.workflow_node import Callee, WorkflowNode
 from nexusd.planning.compile import compile_workflow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nexusd.definitions.registry import Registry, RegistryPath
+    from nexusd.definitions.registry import Registry, RegistryPath, Unread
     from nexusd.definitions.resource import Resource
     from nexusd.definitions.workflow import Workflow
     from nexusd.nodes.node import NodeType
@@ -22,36 +25,48 @@ if TYPE_CHECKING:
 MAX_DEPTH: Final = 8
 """How deep workflows may run each other."""
 
+_ASKING: Final = "HttpRequestNode"
+"""The type whose nodes are judged by `http_allow`."""
+
 _UNKNOWN: Final = Callee(Record({}, closed=False), Record({}, closed=False), Effects())
 """What is assumed of a workflow that has problems of its own."""
 
 
-def compile_registry(registry: Registry, node_types: Mapping[str, NodeType]) -> dict[str, Plan]:
+def compile_registry(
+    registry: Registry, node_types: Mapping[str, NodeType], unread: Unread = NOTHING_UNREAD
+) -> dict[str, Plan]:
     """A plan for every workflow, by name in order.
 
+    Args:
+        registry: as far as it could be read.
+        node_types: by name.
+        unread: what of the registry could not be read; whatever depends on it is not judged by it.
+
     Raises:
-        ConfigurationError: with every problem of every workflow.
+        ConfigurationError: with every problem of every workflow, and those of what could not be read.
     """
-    compiler = _RegistryCompiler(registry, node_types)
+    if unread.everything:
+        raise ConfigurationError(unread.problems)
+    compiler = _RegistryCompiler(registry, node_types, unread)
     compiler.check_type_names()
     for name in sorted(registry.workflows):
         compiler.visit(name, ())
     for resource in registry.resources.values():
         compiler.check_resource(resource)
-    if compiler.problems:
-        raise ConfigurationError(compiler.problems)
+    if unread.problems or compiler.problems:
+        raise ConfigurationError([*unread.problems, *compiler.problems])
     return {name: compiler.plans[name] for name in sorted(compiler.plans)}
 
 
 class _RegistryCompiler:
-    def __init__(self, registry: Registry, node_types: Mapping[str, NodeType]) -> None:
+    def __init__(self, registry: Registry, node_types: Mapping[str, NodeType], unread: Unread) -> None:
         self.problems: list[Problem] = []
         self.plans: dict[str, Plan] = {}
         self._registry = registry
-        self._callees: dict[str, Callee] = {}
+        self._callees: dict[str, Callee] = dict.fromkeys(unread.workflows, _UNKNOWN)
         self._depths: dict[str, int] = {}
         caller = WorkflowNode(self._callees)
-        self._types = {**node_types, caller.name: caller}
+        self._types = {**node_types, caller.name: caller, **_unread_types(node_types, unread)}
 
     def check_type_names(self) -> None:
         """Tell which models would have node types of one name: ContactBulk's Create, and Contact's BulkCreate."""
@@ -112,6 +127,14 @@ class _RegistryCompiler:
 
     def _report(self, name: str, path: RegistryPath, message: str, hint: str = "") -> None:
         self.problems.append(self._registry.sources.problem(("workflows", name, *path), message, hint))
+
+
+def _unread_types(node_types: Mapping[str, NodeType], unread: Unread) -> dict[str, NodeType]:
+    """Types that stand for those of which nothing is known."""
+    names = {node_type_name(model, operation): frozenset[str]() for model in unread.models for operation in Operation}
+    if unread.hosts and _ASKING in node_types:
+        names[_ASKING] = node_types[_ASKING].keys
+    return {name: UnreadNode(name, keys) for name, keys in names.items()}
 
 
 def _calls(workflow: Workflow) -> list[tuple[RegistryPath, str]]:

@@ -35,9 +35,9 @@ def test_check_shows_every_problem_at_its_place(nexusd: Nexusd, folder: Path) ->
     done = nexusd("check")
     assert (done.exit_code, done.out) == (78, "")
     heads = [line for line in done.err.splitlines() if line.startswith("config/")]
-    assert [head.split(":")[1] for head in heads] == ["7", "12"]
+    assert [head.split(":")[1] for head in heads] == ["7", "12", "18"]
     assert "\n        name: string\n              ^^^^^^\n  hint: did you mean 'str'?\n" in done.err
-    assert done.err.endswith("error: 2 problems\n")
+    assert done.err.endswith("error: 3 problems\n")
 
 
 def test_check_in_json_is_for_programs(nexusd: Nexusd, folder: Path) -> None:
@@ -48,6 +48,7 @@ def test_check_in_json_is_for_programs(nexusd: Nexusd, folder: Path) -> None:
     assert [(p["file"], p["line"]) for p in done.payload["problems"]] == [
         ("config/registry.yaml", 7),
         ("config/registry.yaml", 12),
+        ("config/registry.yaml", 18),
     ]
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from nexusd.definitions.loader import load_registry
+from nexusd.definitions.loader import load_registry, read_registry
+from nexusd.definitions.model import FieldType
 from nexusd.embedding.references import PythonDefinitions
 from nexusd.errors import ConfigurationError
 from tests.support.plans import CREATE, compiled, plan, plans, problems
@@ -127,6 +128,94 @@ def test_problems_of_all_workflows_are_told_together() -> None:
     with pytest.raises(ConfigurationError) as caught:
         plans("  a: {nodes: {x: {type: Nope}}}\n  b: {nodes: {y: {type: Nope}}}\n")
     assert [p.line for p in caught.value.problems] == [12, 13]
+
+
+BROKEN = """version: 1
+models:
+  A:
+    table: as
+    fields: {id: str, n: {type: int, max_length: 3}, name: str}
+    publish: true
+  B:
+    fields: {id: str, a_id: {type: str, references: A.id}}
+    publish: [create]
+  C:
+    fields: {id: str, name: strr}
+  D:
+    fields: {id: str, name: str, name: str}
+  E:
+    fields: {id: str, z_id: {type: str, references: Z.id}}
+  F: {}
+  G:
+    fields: {id: str, name: str}
+http_allow: ["http://x"]
+toolsets: {t: [a_create, b_create, f_list, retried, nowhere]}
+workflows:
+  retried: {nodes: {a: {type: GCountNode, retry: {attempts: 0}}}}
+  unknown_key: {nodes: {a: {type: GCountNode, retri: 1, params: {nope: 1}}}}
+  mode: {transaction: maybe, nodes: {a: {type: GCountNode, params: {nope: 1}}}}
+  twice: {nodes: {a: {type: GCountNode}, a: {type: GCountNode}}}
+  calls:
+    inputs: {n: int, o: {type: str, required: false}}
+    nodes:
+      a: {type: WorkflowNode, workflow: retried, params: {x: "{{o}}", y: [1]}}
+      b: {type: TransformNode, params: {x: "{{a.nope.x}}", y: "{{g.nope}}"}}
+      c: {type: ACreateNode, params: {name: 1, n: "{{n}}", more: "{{o}}"}, when: "a.x == 1"}
+      d: {type: BListNode, params: {include: [a], filter: {x: "{{c.y.z}}"}}}
+      e: {type: DReadNode}
+      f: {type: WorkflowNode, workflow: a_create, params: {x: 1}}
+      g: {type: GCountNode}
+      h: {type: HttpRequestNode, allow_status: [404], params: {url: "https://x/"}}
+      i: {type: WorkflowNode, workflow: twice}
+      j: {type: FCreateNode, foreach: "{{d.records}}", params: {x: "{{item.id}}"}}
+    connections: [[a, result, c, z], [c, id, e, id]]
+  wrong: {nodes: {a: {type: GCountNode, params: {nope: 1}}}}
+resources:
+  "x://{id}": {workflow: retried}
+"""
+
+
+def test_mistakes_of_form_and_of_graphs_are_told_together_and_none_twice() -> None:
+    Path("r.yaml").write_text(BROKEN)
+    with pytest.raises(ConfigurationError) as caught:
+        compiled(*read_registry("r.yaml", PythonDefinitions()))
+
+    assert [(p.line, p.message) for p in caught.value.problems] == [
+        (5, "max_length does not apply to int"),
+        (11, "a field's type must be one of " + ", ".join(t.value for t in FieldType if t is not FieldType.ARRAY)),
+        (13, "the key 'name' stands here twice"),
+        (15, "there is no model 'Z'"),
+        (16, "the model F has no fields"),
+        (19, "is no host"),
+        (20, "there is no workflow 'nowhere'"),
+        (22, "must be an integer of at least 1"),
+        (23, "unknown key 'retri' in a node"),
+        (24, "transaction must be one of auto, all, none"),
+        (25, "the key 'a' stands here twice"),
+        (30, "the result of g has no nope"),
+        (40, "there is no param named 'nope'"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "more",
+    ["workflow: {}\n", "include: [no.yaml]\n", "python: ['no_such_here:db']\n", "models: {}\n", "workflows: []\n"],
+)
+def test_where_it_is_not_known_what_is_declared_nothing_is_judged_by_it(more: str) -> None:
+    text = "version: 1\nworkflows: {w: {nodes: {a: {type: ContactCountNode}}}}\ntoolsets: {t: [v]}\nmodels: {}\n"
+    Path("r.yaml").write_text(text + more)
+    with pytest.raises(ConfigurationError) as caught:
+        compiled(*read_registry("r.yaml", PythonDefinitions()))
+
+    assert [p.line for p in caught.value.problems] == [5]
+
+
+def test_mistakes_beside_the_definitions_hide_none_in_them() -> None:
+    Path("r.yaml").write_text("version: 2\nprompts: {p: {}}\nworkflows: {w: {nodes: {a: {type: Nope}}}}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        compiled(*read_registry("r.yaml", PythonDefinitions()))
+
+    assert [p.line for p in caught.value.problems] == [1, 2, 3]
 
 
 def test_function_is_found_beside_the_registry_and_its_absence_is_told_with_its_place() -> None:
