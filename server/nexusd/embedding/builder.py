@@ -66,8 +66,10 @@ class WorkflowBuilder:
     def build(self) -> Workflow:
         """The workflow as built so far; it gets its name when it is registered.
 
+        What depends on models and other workflows is judged once all of them are there.
+
         Raises:
-            ConfigurationError: the registry would refuse it; with every problem.
+            ConfigurationError: its form is none that a workflow has; with every problem.
         """
         declaration: dict[str, object] = {
             **{key: to_wire(value, f"{UNNAMED}.{key}") for key, value in self._keys.items()},

@@ -165,5 +165,7 @@ def _sources(node: Node) -> list[str]:
 
 def _without_params(name: str, params: Mapping[str, object], connected: frozenset[str]) -> Binding:
     problems = [ParamProblem(("params", each), f"a {name} has no params") for each in params]
-    problems += [ParamProblem((), f"a {name} has no param {each!r}") for each in sorted(connected - {"input"})]
+    problems += [
+        ParamProblem(("params", each), f"a {name} has no param {each!r}") for each in sorted(connected - {"input"})
+    ]
     return Binding(problems=problems)

@@ -102,7 +102,7 @@ class HttpRequestNode:
             else:
                 binder.binding.slots[name,] = slot(param.shape, param.purpose)
         if "method" in connected:
-            binder.problem((), "the method is declared, not connected", "what a dry run may do depends on it")
+            binder.problem(("method",), "the method is declared, not connected", "what a dry run may do depends on it")
         if "url" not in {*params, *connected}:
             binder.problem((), "the param 'url' is missing")
         elif self._allow.is_empty and _known_url(params.get("url")) is None:

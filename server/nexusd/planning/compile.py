@@ -38,6 +38,7 @@ from nexusd.planning.values import (
     in_words,
     inside_text,
     taken_by_filters,
+    without_default,
 )
 from nexusd.planning.visible import Visible
 
@@ -200,7 +201,7 @@ class _Compiler:
         node = part.node
         binding = part.type.bind(node, part.params, self._graph.connected_params(node.id))
         for found in binding.problems:
-            self._problem(("nodes", node.id, *found.path), found.message, found.hint)
+            self._problem(_place(part, found.path, self._graph), found.message, found.hint)
         items: list[tuple[RegistryPath, Shape]] = []
         source = self._visible.foreach_source(node.id)
         for place, template in templates(part.params):
@@ -214,7 +215,7 @@ class _Compiler:
                     )
                     if resolved.root is Root.ITEM and not expression.has_default:
                         through = _slot(template, expression, resolved, slot)
-                        items.append((path, ANYTHING if through is None else through.shape))
+                        items.append((path, ANYTHING if through is None else without_default(through.shape)))
                     if resolved.root is Root.INPUT and template.is_whole:
                         part.pointers[pointer_of(place)] = f"/inputs{pointer_of((resolved.name, *resolved.steps))}"
                     elif resolved.root is Root.ITEM and template.is_whole:
@@ -304,6 +305,15 @@ class _Compiler:
     def _results(self) -> dict[str, Shape]:
         absent = absentable(self._workflow, self._graph.needs(), self._gatherers)
         return {name: OrNull(part.result) if name in absent else part.result for name, part in self._parts.items()}
+
+
+def _place(part: Part, path: ParamPath, graph: Graph) -> RegistryPath:
+    """Where something stands in the workflow that is wrong in a node; a param may stand in a connection."""
+    match path:
+        case ("params", str(name), *_) if name not in part.params:
+            edges = [i for i, edge in graph.into(part.node.id) if edge.input == name]
+            return ("connections", edges[0], 3) if edges else ("nodes", part.node.id, *path)
+    return ("nodes", part.node.id, *path)
 
 
 def _imply(part: Part, names: Names, inputs: InputTable) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from nexusd.definitions.model import Field, FieldType
+from nexusd.definitions.model import MISSING, Field, FieldType
 from nexusd.definitions.shape import ANYTHING, ListOf, MapOf, OrNull, Record, Scalar
 from nexusd.definitions.template import FILTERS
 from nexusd.errors import Fault, InvalidInput
@@ -180,10 +180,19 @@ def inside_text(calls: Sequence[FilterCall]) -> Shape | None:
 
 def around(shape: Shape, steps: Sequence[str | int]) -> Shape:
     """The shape of a value in which these steps lead to a value of `shape`."""
+    if steps:
+        shape = without_default(shape)
     for step in reversed(steps):
         # What one item is says nothing of the others.
         shape = ListOf(ANYTHING) if isinstance(step, int) else _object_with(step, shape)
     return shape
+
+
+def without_default(shape: Shape) -> Shape:
+    """The shape of a part of an input: where it is missing, no default takes its place."""
+    if isinstance(shape, OrNull):
+        return OrNull(without_default(shape.shape))
+    return Scalar(replace(shape.field, default=MISSING), shape.stored) if isinstance(shape, Scalar) else shape
 
 
 def _object_with(name: str, shape: Shape) -> Shape:

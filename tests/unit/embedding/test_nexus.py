@@ -44,6 +44,20 @@ def test_registered_workflow_is_planned_with_the_models_of_the_dataflow() -> Non
     assert loaded.plans["create_contact"].inputs.required == {"name"}
 
 
+def test_what_only_all_definitions_together_show_is_told_when_they_are_loaded() -> None:
+    app = Nexus(dataflow=contacts())
+    app.register("a", WorkflowBuilder().add_node("NopeNode", "n").add_connection("z", "result", "n", "input").build())
+    app.register("b", WorkflowBuilder().add_node("TransformNode", "n", {"x": "{{nope.y}}"}).build())
+    with pytest.raises(ConfigurationError) as caught:
+        app.load()
+    messages = [problem.message for problem in caught.value.problems]
+    assert [message.partition(", ")[0] for message in sorted(messages)] == [
+        "workflows.a.connections.0.0: there is no node 'z'",
+        "workflows.a.nodes.n.type: there is no node type 'NopeNode'",
+        "workflows.b.nodes.n.params.x: there is no node 'nope'",
+    ]
+
+
 def test_defaults_are_the_documented_ones() -> None:
     app = Nexus(dataflow=DataFlow())
     settings = app.load().settings
