@@ -31,7 +31,7 @@ _THERE: Final = {
 _USED: Final = {
     Dialect.POSTGRESQL: "UPDATE _nexusd_api_key SET last_used_at = $1"
     " WHERE id IN (SELECT jsonb_array_elements_text(CAST($2 AS text)::jsonb))",
-    Dialect.SQLITE: "UPDATE _nexusd_api_key SET last_used_at = ?1 WHERE id IN (SELECT value FROM json_each(?2))",
+    Dialect.SQLITE: "UPDATE _nexusd_api_key SET last_used_at = ? WHERE id IN (SELECT value FROM json_each(?))",
 }
 """With the ids as a JSON list: one statement for any number of keys."""
 
@@ -41,7 +41,7 @@ class KeyTable:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        placeholder = "$1" if database.dialect is Dialect.POSTGRESQL else "?1"
+        placeholder = "$1" if database.dialect is Dialect.POSTGRESQL else "?"
         self._find = Statement(_FIND + placeholder, _decode, writes=False, inline=True)
         self._write_used = Statement(_USED[database.dialect], None, writes=True)
         self._find_table = Statement(_THERE[database.dialect], lambda _: {}, writes=False)

@@ -112,7 +112,7 @@ class SqlNode:
 
         async def run(params: Mapping[str, object], context: NodeContext) -> object:
             statement = statements[context.session.dialect]
-            bound = Bound(statement, tuple([params[name] for name in text.names]))
+            bound = Bound(statement, tuple([params[name] for name in _order(text, context.session.dialect)]))
             if not statement.writes or "returning" not in text.words:
                 return await _result(context.session, bound)
             # Rows that were changed and are too many to give must be as they were.
@@ -124,8 +124,8 @@ class SqlNode:
     def statement(self, node: Node, dialect: Dialect) -> Statement:
         """The node's statement for one database."""
         text = _text_of(node)
-        sql = text.numbered("$" if dialect is Dialect.POSTGRESQL else "?")
-        known = Open(text.names, self._fields(text), MAX_ROWS)
+        sql = text.numbered() if dialect is Dialect.POSTGRESQL else text.marked()
+        known = Open(_order(text, dialect), self._fields(text), MAX_ROWS)
         return Statement(sql, None, writes=node.options.get("write") is True, open=known)
 
     def statements(self, workflow: Workflow, dialect: Dialect) -> Iterator[tuple[Node, Statement]]:
@@ -158,6 +158,11 @@ async def _result(session: Session, bound: Bound) -> object:
     if len(result.rows) > MAX_ROWS:
         raise NodeFailed(f"the statement gives more than {MAX_ROWS} rows; give it a LIMIT")
     return {"records": result.rows, "count": result.affected}
+
+
+def _order(text: SqlText, dialect: Dialect) -> tuple[str, ...]:
+    """The parameters as the statement takes them: PostgreSQL each once, SQLite one for each place."""
+    return text.names if dialect is Dialect.POSTGRESQL else text.places
 
 
 def _text_of(node: Node) -> SqlText:

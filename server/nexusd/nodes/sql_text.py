@@ -83,11 +83,15 @@ class SqlText:
         pairs = set(zip(self.words, self.words[1:], strict=False))
         return bool(pairs & {("insert", "into"), ("delete", "from"), ("merge", "into")})
 
-    def numbered(self, sign: str) -> str:
-        """The statement with numbered parameters, such as `$1`."""
-        numbers = {name: f"{sign}{i}" for i, name in enumerate(self.names, 1)}
+    def numbered(self) -> str:
+        """The statement with a number for each parameter, `$1` and so on; it takes `names`."""
+        numbers = {name: f"${i}" for i, name in enumerate(self.names, 1)}
         marks = [numbers[name] for name in self.places]
         return "".join(piece + mark for piece, mark in zip(self.pieces, (*marks, ""), strict=True))
+
+    def marked(self) -> str:
+        """The statement with a `?` at each place of a parameter; it takes `places`."""
+        return "?".join(self.pieces)
 
 
 def read_sql(text: str) -> SqlText:

@@ -25,7 +25,13 @@ def test_parameters_are_found_where_sql_has_none_of_its_own(
 ) -> None:
     text = read_sql(sql)
     if numbered is not None:
-        assert (text.numbered("$"), text.names) == (numbered, names)
+        assert (text.numbered(), text.names) == (numbered, names)
+
+
+def test_each_place_of_a_parameter_has_its_mark() -> None:
+    text = read_sql("SELECT :a, ':a', :b, :a")
+
+    assert (text.marked(), text.places) == ("SELECT ?, ':a', ?, ?", ("a", "b", "a"))
 
 
 @pytest.mark.parametrize(
