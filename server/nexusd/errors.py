@@ -101,7 +101,17 @@ class NexusError(Exception):
 
 
 class InternalError(NexusError):
-    """An unexpected error; the log has it under this request id."""
+    """An unexpected error; the log has it under this request id.
+
+    Attributes:
+        reason: what is known of it, for the log alone.
+        is_logged: the log has it.
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__()
+        self.reason = reason
+        self.is_logged = False
 
 
 # Envelope

@@ -12,6 +12,8 @@ from typing import ClassVar, Final, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
+from nexusd.errors import InternalError
+
 _MAX_CAUSES: Final = 16
 
 
@@ -649,6 +651,15 @@ class ErrorUnexpected(Event, frozen=True):
     error_type: str
     traceback: str
     reason: str | None = None
+
+
+def unexpected(where: str, request_id: str, error: BaseException) -> ErrorUnexpected:
+    """The event for a bug, and for what an InternalError keeps from the caller."""
+    if not isinstance(error, InternalError):
+        return ErrorUnexpected(where, request_id, type(error).__qualname__, positions_of(error))
+    error.is_logged = True
+    kind = type(error.__cause__ or error).__qualname__
+    return ErrorUnexpected(where, request_id, kind, positions_of(error), error.reason or None)
 
 
 def positions_of(error: BaseException) -> str:

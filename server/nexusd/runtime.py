@@ -32,14 +32,13 @@ from nexusd.errors import (
     WorkflowNotFound,
 )
 from nexusd.events import (
-    ErrorUnexpected,
     ExecutionCancelled,
     ExecutionFailed,
     ExecutionFinished,
     ExecutionSuspended,
     LimitExceeded,
     Observer,
-    positions_of,
+    unexpected,
 )
 
 if TYPE_CHECKING:
@@ -334,7 +333,7 @@ class Runtime:
                 task.uncancel()
         else:
             told = InternalError()  # the edge: whatever is no NexusError is a bug
-        if told.code is Code.INTERNAL:
+        if isinstance(told, InternalError) and not told.is_logged:
             self._observe(unexpected("runtime", invocation.request_id, error))
         if plan.keeps_parts and not invocation.dry_run:
             _mention_parts(told)
@@ -385,10 +384,3 @@ def _exceeded(invocation: Invocation, policy: str) -> LimitExceeded:
 def _caller(invocation: Invocation) -> tuple[str | None, str | None, str | None]:
     """Who called, and in which trace and span, for the log."""
     return shown(invocation.principal), *ids(invocation.trace)
-
-
-def unexpected(where: str, request_id: str, error: BaseException) -> ErrorUnexpected:
-    """The event for a bug, and for what an InternalError keeps from the caller."""
-    cause = error.__cause__ or error if isinstance(error, InternalError) else error
-    reason = error.detail if isinstance(error, InternalError) else None
-    return ErrorUnexpected(where, request_id, type(cause).__qualname__, positions_of(error), reason)

@@ -14,10 +14,9 @@ from nexusd import app, catalog
 from nexusd.ddl.migration import Verdict
 from nexusd.embedding.references import PythonDefinitions
 from nexusd.errors import NexusError, StartupError
-from nexusd.events import ServerDraining, ServerReady, ServerStopped, WorkerFailed
+from nexusd.events import ServerDraining, ServerReady, ServerStopped, WorkerFailed, unexpected
 from nexusd.order import Order
 from nexusd.renewal import reasons
-from nexusd.runtime import unexpected
 from nexusd.serving import Serving, Watch
 from nexusd.supervisor.colleagues import Colleagues
 from nexusd.supervisor.health import HealthBoard

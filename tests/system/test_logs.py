@@ -90,22 +90,43 @@ def test_failed_start_is_logged_before_it_is_told(folder: Path) -> None:
     ]
 
 
+NOTES = """\
+version: 1
+models: {Note: {table: notes, fields: {id: str}, publish: [count]}}
+workflows:
+  around: {nodes: {inner: {type: WorkflowNode, workflow: note_count}}}
+  survived:
+    nodes:
+      count: {type: NoteCountNode, on_error: told}
+      told: {type: TransformNode, params: {why: "{{input.detail}}"}}
+"""
+
+
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
 def test_what_an_internal_error_hides_is_in_the_log(
     folder: Path, request: pytest.FixtureRequest, database: str
 ) -> None:
     url: str = request.getfixturevalue(database)
-    (folder / "config" / "registry.yaml").write_text(
-        "version: 1\nmodels: {Note: {table: notes, fields: {id: str}, publish: [count]}}\n", "utf-8"
-    )
+    (folder / "config" / "registry.yaml").write_text(NOTES, "utf-8")
     with Daemon(folder, {"DATABASE_URL": url}) as daemon:
         rows(url, "ALTER TABLE notes RENAME TO others")
         answer = httpx.post(f"{daemon.http}/workflows/note_count/execute", headers={"X-Request-ID": "r1"})
         assert (answer.status_code, answer.json()["code"]) == (500, "internal")
         assert "others" not in answer.text
 
-        told = daemon.wait_for("error.unexpected")
-    assert (told["request_id"], told["where"]) == ("r1", "runtime")
-    assert "there is no such table" in str(told["reason"])
-    assert told["error_type"] in {"OperationalError", "UndefinedTableError"}
-    assert [line["code"] for line in daemon.log if line["event"] == "execution.failed"] == ["internal"]
+        around = httpx.post(f"{daemon.http}/workflows/around/execute")
+        survived = httpx.post(f"{daemon.http}/workflows/survived/execute")
+        assert (around.status_code, around.json()["code"]) == (502, "node_failed")
+        hidden = "An unexpected error; the log has it under this request id."
+        assert around.json()["detail"] == f"the workflow note_count failed: {hidden}"
+        assert survived.json()["outputs"]["told"] == {"why": hidden}
+    told = [line for line in daemon.log if line["event"] == "error.unexpected"]
+    assert [line["request_id"] for line in told] == [
+        "r1",
+        around.json()["request_id"],
+        survived.headers["x-request-id"],
+    ]
+    for line in told:
+        assert "there is no such table" in str(line["reason"])
+        assert line["error_type"] in {"OperationalError", "UndefinedTableError"}
+    assert [line["code"] for line in daemon.log if line["event"] == "execution.failed"] == ["internal", "node_failed"]

@@ -49,7 +49,8 @@ class BehindProxies:
 
 
 def _address(text: str) -> str | None:
-    """An IP address in its usual form; None for what is none, or has a zone, which can hold any text."""
+    """An IP address in its usual form, without a zone, which can hold any text; None for what is none."""
+    text = text.partition("%")[0]
     if _DIGITS.fullmatch(text) is None:
         return None
     try:

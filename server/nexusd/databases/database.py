@@ -177,7 +177,7 @@ class Database(Protocol):
         """Why the database would refuse an open statement; empty where it would not. Nothing is run."""
 
     async def tables(self, statement: Statement) -> frozenset[str]:
-        """The tables that an open statement which is not refused uses, those behind views too; nothing is run.
+        """The tables that an open statement which is not refused uses, those behind views too; it is not run.
 
         What functions read is not among them; one that is given a query or a table as text is, by its own name.
         """

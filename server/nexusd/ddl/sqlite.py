@@ -65,6 +65,9 @@ class SqliteTarget:
             self._connection = sqlite3.connect(
                 self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
+        except sqlite3.Error as error:
+            raise open_error(error, self._path) from error
+        try:
             register_functions(self._connection)
             if self._path != MEMORY:
                 self._connection.execute("PRAGMA journal_mode = WAL").fetchall()
@@ -72,6 +75,7 @@ class SqliteTarget:
                 # From here on waiting is done in short steps, so that it can be cancelled.
                 self._connection.execute(f"PRAGMA busy_timeout = {BUSY_STEP_MS}").close()
         except sqlite3.Error as error:
+            self._connection.close()
             raise open_error(error, self._path) from error
         catalog = SqliteCatalog(self._connection)
         self.catalog: Catalog = catalog

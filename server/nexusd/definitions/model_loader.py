@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Final
 
 from nexusd.definitions.model import (
@@ -229,8 +229,12 @@ def _checked(field: Field, options: Mapping[str, Entry], entry: Entry) -> Field:
 
 
 def _check_range(least: object, most: object, options: Mapping[str, Entry], keys: tuple[str, str]) -> None:
-    """Note a range in which nothing is."""
-    if least is not None and most is not None and Decimal(str(least)) > Decimal(str(most)):
+    """Note a range in which nothing is; bounds that are no numbers are noted elsewhere."""
+    try:
+        is_empty = least is not None and most is not None and Decimal(str(least)) > Decimal(str(most))
+    except InvalidOperation:
+        return
+    if is_empty:
         options[keys[0]].wrong(f"{keys[0]} must not be larger than {keys[1]}: no value would fit")
 
 

@@ -191,6 +191,7 @@ async def _each(frame: Frame, node: PlannedNode, scope: Scope, session: Session)
         raise InvalidInput(message)
 
     pace = Pace()
+    effects = node.effects
     size = 0
 
     async def one(i: int) -> object:
@@ -198,7 +199,8 @@ async def _each(frame: Frame, node: PlannedNode, scope: Scope, session: Session)
         place = f"{node.id}[{i}]"
         inner = replace(scope, item=items[i], uuid=lambda at: scope.uuid(f"{at}[{i}]"))
         result = await _persistently(frame, _at_item(node, i), inner, session, place)
-        size += _text_size(result)
+        if not effects.database and not effects.outside:
+            size += _text_size(result)
         if size > MAX_TEXT:
             message = f"foreach makes at most {MAX_TEXT // 2**20} MiB of text"
             raise InvalidInput(message)
@@ -261,6 +263,9 @@ async def _once(frame: Frame, node: PlannedNode, scope: Scope, session: Session,
         if isinstance(error, NexusError):
             _locate(error, frame, node)
             code = error.code
+            if isinstance(error, InternalError) and not error.is_logged:
+                # The run may go on without the node, or tell its failure in other words.
+                run.observe(events.unexpected("engine", run.invocation.request_id, error))
         else:
             code = _UNTYPED.get(type(error), Code.INTERNAL)
         if not isinstance(error, QuestionsPending):

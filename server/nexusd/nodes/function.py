@@ -137,7 +137,8 @@ async def _judged(call: Call, facts: Context | BlockingContext | None, context: 
         raise
     except BaseException as error:
         task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+        is_interrupt = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
+        if is_interrupt and (task is None or task.cancelling()):
             raise
         if facts is None or facts.suspended is None:
             # The function is the operator's and may raise anything; its words may hold a row value or a secret.

@@ -24,8 +24,8 @@ _SHAPES: Final[Mapping[type, Shape]] = {bool: _BOOLEAN, int: _NUMBER, Decimal: _
 def implied(condition: Condition | Cel) -> Iterator[tuple[Reference, Shape | None]]:
     """The paths of which a condition tells what they must lead to; None: null is among it.
 
-    A comparison tells it of a path with a literal beside it, and so does a path that is a condition by itself. Nothing
-    is told by what only the whole of CEL can read.
+    A comparison tells it of a path with a literal beside it, and so does a path that is a condition by itself; to be
+    equal or not is asked of null too. Nothing is told by what only the whole of CEL can read.
     """
     if isinstance(condition, Reference):
         yield condition, _BOOLEAN
@@ -37,7 +37,10 @@ def implied(condition: Condition | Cel) -> Iterator[tuple[Reference, Shape | Non
     elif isinstance(condition, Comparison) and condition.operator != "in":
         for path, literal in ((condition.left, condition.right), (condition.right, condition.left)):
             if isinstance(path, Reference) and isinstance(literal, Literal):
-                yield path, _SHAPES.get(type(literal.value))
+                shape = _SHAPES.get(type(literal.value))
+                if shape is not None and condition.operator in {"==", "!="}:
+                    shape = OrNull(shape)
+                yield path, shape
 
 
 def together(told: Iterable[Shape | None]) -> Shape | None:
@@ -51,4 +54,5 @@ def together(told: Iterable[Shape | None]) -> Shape | None:
         found = shape if found is None else intersect(found, shape)
         if found is None:
             return None
-    return OrNull(found) if found is not None and is_nullable else found
+    is_wider = is_nullable and found is not None and not isinstance(found, OrNull)
+    return OrNull(found) if found is not None and is_wider else found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from nexusd.errors import ConfigurationError
+from nexusd.errors import ConfigurationError, InternalError
 from nexusd.nodes.sql import MEANT, SqlNode, is_unrestricted
 
 if TYPE_CHECKING:
@@ -31,14 +31,21 @@ async def check_statements(registry: Registry, database: Database) -> None:
     for path, node, statement in statements(registry, database.dialect):
         refusal, hint = await database.check(statement), ""
         if not refusal and restricted and not is_unrestricted(node):
-            tables = await database.tables(statement)
-            passed = sorted({_named(table, restricted) for table in tables} - {""})
-            if passed:
-                refusal, hint = f"the statement would pass the policies of {' and '.join(passed)}", MEANT
+            refusal, hint = await _passed(statement, database, restricted)
         if refusal:
             problems.append(registry.sources.problem(path, refusal, hint))
     if problems:
         raise ConfigurationError(problems)
+
+
+async def _passed(statement: Statement, database: Database, restricted: dict[str, str]) -> tuple[str, str]:
+    """Why a statement passes policies, or cannot be found out to pass none, and what to do; empty: it passes none."""
+    try:
+        tables = await database.tables(statement)
+    except InternalError as error:
+        return error.reason or error.detail, ""
+    passed = sorted({_named(table, restricted) for table in tables} - {""})
+    return (f"the statement would pass the policies of {' and '.join(passed)}", MEANT) if passed else ("", "")
 
 
 def _named(table: str, restricted: dict[str, str]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from nexusd.runtime import unexpected
+from nexusd.events import unexpected
 
 if TYPE_CHECKING:
     import socket

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from nexusd.errors import StartupError
-from nexusd.runtime import unexpected
+from nexusd.events import unexpected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

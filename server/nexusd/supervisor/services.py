@@ -16,8 +16,8 @@ from nexusd.events import (
     ServerDraining,
     ServerReady,
     ServerStopped,
+    unexpected,
 )
-from nexusd.runtime import unexpected
 from nexusd.supervisor.signals import own_signals
 
 if TYPE_CHECKING:

@@ -112,8 +112,9 @@ async def test_violation_without_a_model_names_nothing(database: Database) -> No
 async def test_sql_that_is_wrong_is_an_internal_error_that_says_why_without_the_sql(database: Database) -> None:
     with pytest.raises(InternalError) as caught:
         await database.session(in_time()).run(Bound(statement(database.dialect, "SELECT nonsense FROM contact")))
-    assert "there is no such column" in caught.value.detail
-    assert "SELECT" not in caught.value.detail
+    assert "there is no such column" in caught.value.reason
+    assert "SELECT" not in caught.value.reason
+    assert caught.value.detail == InternalError().detail
 
 
 @pytest.mark.parametrize("long", [LONG_READ, LONG_WRITE], ids=["read", "write"])

@@ -39,10 +39,12 @@ POSTGRESQL = {
     "table as a text": "SELECT x FROM table_to_xml('do' || 'cs', true, true, '') AS x",
     "statistics": "SELECT CAST(most_common_vals AS text) AS x FROM pg_stats",
     "partition": "SELECT salary FROM docs_old",
+    "materialized view": "SELECT salary FROM kept",
+    "materialized view of a view": "SELECT salary FROM kept_seen",
 }
 HARMLESS = {
     "column with the name of a table": "SELECT id, docs, name FROM (SELECT id, name, 1 AS docs FROM companies) c",
-    "word in a text": "SELECT 'docs' AS docs, 'query_to_xml' AS x FROM companies",
+    "word in a text": "SELECT 'docs' AS docs, 'query_to_xml(' AS x FROM companies",
     "nothing": "SELECT 1 AS one",
 }
 
@@ -56,6 +58,8 @@ async def flows(open_nodes: OpenNodes) -> Flows:
         more.append("CREATE TABLE _nexusd_kept (a)")
     else:
         more.append("CREATE TABLE docs_old () INHERITS (docs)")
+        more.append("CREATE MATERIALIZED VIEW kept AS SELECT id, salary FROM docs")
+        more.append("CREATE MATERIALIZED VIEW kept_seen AS SELECT id, salary FROM seen")
     for text in more:
         await nodes.database.session(in_time()).run(Bound(Statement(text, None, writes=True)))
     return Flows(nodes)

@@ -239,3 +239,15 @@ def test_a_workflow_comes_from_a_module_beside_the_registry(tmp_path: Path) -> N
     assert sorted(registry.models) == ["Note"]
     assert registry.workflows["note"].description == "D"
     assert [node.type for node in registry.workflows["note"].nodes] == ["NoteCreateNode"]
+
+
+@pytest.mark.parametrize("kind", ["date", "datetime", "time", "str"])
+def test_bounds_of_a_type_that_has_none_are_told_at_their_place(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(HEAD + MODEL + f"      d: {{type: {kind}, min: 'a', max: 'b'}}\n")
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_registry(str(path), PythonDefinitions())
+
+    assert {problem.line for problem in caught.value.problems} == {7}
+    assert any("does not apply" in problem.message for problem in caught.value.problems)

@@ -66,17 +66,22 @@ def test_the_parts_of_an_input_have_no_defaults_of_columns() -> None:
     assert "default" not in properties["scores"]["items"]
 
 
+OR_NULL = {kind: {"anyOf": [{"type": kind}, {"type": "null"}]} for kind in ("string", "number", "boolean")}
+
+
 @pytest.mark.parametrize(
     ("condition", "expected"),
     [
         ("n > 3", {"n": {"type": "number"}}),
         ("-0.5 <= inputs.n", {"n": {"type": "number"}}),
         ("n >= 'a'", {"n": {"type": "string"}}),
-        ("n == 'a' || n == 'b'", {"n": {"type": "string"}}),
-        ("n != 3 && m == true", {"n": {"type": "number"}, "m": {"type": "boolean"}}),
+        ("n == 'a' || n == 'b'", {"n": OR_NULL["string"]}),
+        ("n != 3 && m == true", {"n": OR_NULL["number"], "m": OR_NULL["boolean"]}),
+        ("n != 3 && n > 2", {"n": {"type": "number"}}),
         ("n", {"n": {"type": "boolean"}}),
         ("!n || !(m && n)", {"n": {"type": "boolean"}, "m": {"type": "boolean"}}),
-        ("n == null || n == 'a'", {"n": {"anyOf": [{"type": "string"}, {"type": "null"}]}}),
+        ("n == null || n == 'a'", {"n": OR_NULL["string"]}),
+        ("n == null || n > 2", {"n": OR_NULL["number"]}),
         ("n == 'a' || n == 3", {"n": portable({})}),
         ("n in ['a'] || m == null", {"n": portable({}), "m": portable({})}),
         ("n == m", {"n": portable({}), "m": portable({})}),
@@ -99,7 +104,7 @@ def test_conditions_say_what_parts_of_inputs_are_and_nothing_against_what_else_s
     properties = found.inputs_schema["properties"]
 
     assert isinstance(properties, dict)
-    assert properties["p"]["properties"]["kind"] == {"type": "string"}
+    assert properties["p"]["properties"]["kind"] == OR_NULL["string"]
     assert properties["p"]["properties"]["ages"] == {"type": "array", "items": portable({})}
     assert properties["score"]["type"] == "string"
     assert properties["e"]["maxLength"] == 320

@@ -15,8 +15,7 @@ from nexusd.channels.http.routes import PROBES
 from nexusd.definitions.principal import shown
 from nexusd.definitions.trace import begin_trace, ids
 from nexusd.errors import Cancelled, InternalError, MisdirectedRequest, NexusError
-from nexusd.events import RequestFinished, RequestStarted
-from nexusd.runtime import unexpected
+from nexusd.events import RequestFinished, RequestStarted, unexpected
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -68,8 +67,7 @@ class HttpDoor:
         try:
             await self._answer(exchange)
         except NexusError as error:
-            if isinstance(error, InternalError) and error.execution_id is None:
-                # That of an execution the runtime has told.
+            if isinstance(error, InternalError) and not error.is_logged:
                 self._observe(unexpected("http", exchange.request_id, error))
             await self._refuse(exchange, error)
         except asyncio.CancelledError:

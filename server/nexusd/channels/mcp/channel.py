@@ -15,8 +15,7 @@ from nexusd.channels.mcp.exchange import EXCHANGE, Exchange, exchange_in
 from nexusd.definitions.principal import shown
 from nexusd.definitions.trace import begin_trace, ids
 from nexusd.errors import InternalError, RouteNotFound
-from nexusd.events import RequestFinished, RequestStarted
-from nexusd.runtime import unexpected
+from nexusd.events import RequestFinished, RequestStarted, unexpected
 
 if TYPE_CHECKING:
     import socket

@@ -276,7 +276,7 @@ def test_proxies_are_not_believed_unless_named(serve_http: Callable[..., HttpSer
         ("1.2.3.4 5.6.7.8", "127.0.0.1"),
         ("256.1.1.1", "127.0.0.1"),
         ("example.com:80", "127.0.0.1"),
-        ("fe80::1%any text", "127.0.0.1"),
+        ("fe80::1%any text", "fe80::1"),
         ("[2001:db8::1", "127.0.0.1"),
         ("\xb2.1.1.1", "127.0.0.1"),
         (",", "127.0.0.1"),
