@@ -328,13 +328,13 @@ class Runtime:
         elif isinstance(error, asyncio.CancelledError):
             told = Cancelled()
             attended = record.cancel_asked
-            task = asyncio.current_task()
-            if attended and task is not None:
+            if attended and (task := asyncio.current_task()) is not None:
                 task.uncancel()
         else:
             told = InternalError()  # the edge: whatever is no NexusError is a bug
         if isinstance(told, InternalError) and not told.is_logged:
             self._observe(unexpected("runtime", invocation.request_id, error))
+            told.is_logged = True
         if plan.keeps_parts and not invocation.dry_run:
             _mention_parts(told)
         told.execution_id = record.id
