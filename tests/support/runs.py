@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from nexusd.definitions.execution import Invocation
 from nexusd.definitions.registry import Registry
@@ -31,22 +31,27 @@ if TYPE_CHECKING:
 Body: TypeAlias = Callable[[Mapping[str, object], NodeContext], Awaitable[object]]
 
 
+EVERYTHING: Final = Effects(database=True, writes=True, outside=True)
+"""So that each workflow says what its transaction is, and none is run again."""
+
+
 class CallNode:
-    """A node type that runs a function of the test; it writes rows, and does what no transaction can undo."""
+    """A node type that runs a function of the test; as far as is known, it writes rows and does what nothing can undo."""
 
     name = "CallNode"
     keys: frozenset[str] = frozenset()
 
-    def __init__(self, bodies: Mapping[str, Body]) -> None:
+    def __init__(self, bodies: Mapping[str, Body], effects: Effects = EVERYTHING) -> None:
         self._bodies = bodies
+        self._effects = effects
 
     def derived(self, _node: Node) -> Mapping[str, Choice | FirstOf]:
         """None."""
         return {}
 
     def effects(self, _node: Node) -> Effects:
-        """All there are, so that each workflow says what its transaction is and none is run again."""
-        return Effects(database=True, writes=True, outside=True)
+        """Those that it was made with."""
+        return self._effects
 
     def bind(self, _node: Node, params: Mapping[str, object], _connected: frozenset[str]) -> Binding:
         """Anything may stand in any param."""

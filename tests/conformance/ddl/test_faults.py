@@ -36,6 +36,7 @@ from tests.support.migrations import (
     schema,
     start_process,
     tables_of,
+    wait_until,
 )
 
 if TYPE_CHECKING:
@@ -141,9 +142,7 @@ def test_a_change_is_made_as_soon_as_the_table_is_free(postgres_url: str) -> Non
         holder.execute("SELECT * FROM contacts")
         job = pool.submit(migrate, postgres_url, contacts(V2), change=lambda options: replace(options, waits=patient))
         waiting = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'nexusd-ddl' AND wait_event_type = 'Lock'"
-        deadline = time.monotonic() + 10
-        while not rows(postgres_url, waiting) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: bool(rows(postgres_url, waiting)), 10)
         holder.rollback()
         assert job.result(timeout=30).verdict is Verdict.APPLIED
 
@@ -179,9 +178,7 @@ def test_a_cancelled_start_ends_soon_and_leaves_nothing(postgres_url: str) -> No
         run = executor(postgres_url, contacts(V2))
         run.start()
         waiting = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'nexusd-ddl' AND wait_event_type = 'Lock'"
-        deadline = time.monotonic() + 10
-        while not rows(postgres_url, waiting) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: bool(rows(postgres_url, waiting)), 10)
         run.cancel(signal.SIGTERM)
         with pytest.raises(DDLCancelled) as caught:
             run.wait()

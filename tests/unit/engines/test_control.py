@@ -15,14 +15,15 @@ from nexusd.errors import DeadlineExceeded, InvalidInput, NodeFailed, RecordNotF
 from nexusd.events import ignore
 from nexusd.nodes.control import control_node_types
 from nexusd.planning.registry import compile_registry
-from tests.unit.engines.test_inline import CallNode, NoDatabase, echoes, gives
+from tests.support.runs import CallNode
+from tests.unit.engines.test_inline import OUTSIDE, NoDatabase, echoes, gives
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nexusd.databases.database import Database
     from nexusd.nodes.node import NodeContext, NodeType
-    from tests.unit.engines.test_inline import Body
+    from tests.support.runs import Body
 
 
 async def run(
@@ -37,7 +38,7 @@ async def run(
     taken = {name: DeclaredInput(Field(name=name, type=FieldType.JSON)) for name in declared}
     main = Workflow(name="w", nodes=nodes, connections=edges, inputs=taken)
     workflows = {each.name: each for each in (main, *others)}
-    plan = compile_registry(Registry(workflows=workflows), types | {"CallNode": CallNode(bodies)})["w"]
+    plan = compile_registry(Registry(workflows=workflows), types | {"CallNode": CallNode(bodies, OUTSIDE)})["w"]
     return await InlineEngine().run(
         Run(
             id="run",

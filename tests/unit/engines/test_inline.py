@@ -1,51 +1,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from nexusd.definitions.execution import Invocation
 from nexusd.definitions.registry import Registry
-from nexusd.definitions.shape import ANYTHING, Shape
 from nexusd.definitions.workflow import Connection, Node, Workflow
 from nexusd.engines.engine import Run
 from nexusd.engines.inline import InlineEngine
 from nexusd.errors import DeadlineExceeded, Fault, InvalidInput, RecordNotFound
 from nexusd.events import ignore
-from nexusd.nodes.node import Binding, Choice, Effects, FirstOf, NodeContext, Slot
+from nexusd.nodes.node import Effects, NodeContext
 from nexusd.planning.registry import compile_registry
+from tests.support.runs import CallNode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nexusd.databases.database import Database, Session
+    from tests.support.runs import Body
 
-Body = Callable[[Mapping[str, object], NodeContext], Awaitable[object]]
-
-
-class CallNode:
-    """A node type without a database: it awaits a function of the test."""
-
-    name = "CallNode"
-    keys: frozenset[str] = frozenset()
-
-    def __init__(self, bodies: Mapping[str, Body]) -> None:
-        self._bodies = bodies
-
-    def derived(self, _node: Node) -> Mapping[str, Choice | FirstOf]:
-        return {}
-
-    def effects(self, _node: Node) -> Effects:
-        return Effects(outside=True)
-
-    def bind(self, _node: Node, params: Mapping[str, object], _connected: frozenset[str]) -> Binding:
-        return Binding(slots={(name,): Slot(ANYTHING) for name in params})
-
-    def result(self, _node: Node) -> Shape:
-        return ANYTHING
-
-    def build(self, node: Node) -> Body:
-        return self._bodies[node.id]
+OUTSIDE = Effects(outside=True)
+"""Those of nodes that have nothing to do with a database."""
 
 
 class NoDatabase:
@@ -65,7 +43,7 @@ async def run(
 ) -> dict[str, object]:
     nodes = tuple(Node(id=name, type="CallNode", params=needs.get(name, {})) for name in bodies)
     workflow = Workflow(name="w", nodes=nodes, connections=connections)
-    plan = compile_registry(Registry(workflows={"w": workflow}), {"CallNode": CallNode(bodies)})["w"]
+    plan = compile_registry(Registry(workflows={"w": workflow}), {"CallNode": CallNode(bodies, OUTSIDE)})["w"]
     return await InlineEngine().run(
         Run(
             id="run",
